@@ -1,0 +1,1 @@
+"""Evaluation as the VerSe organisers do it: metrics, ranking, report."""

@@ -1,0 +1,43 @@
+"""A CT in memory: Hounsfield units on a lattice in LPS mm, and the geometry of its source file."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_infer.lattice import Lattice
+
+
+@dataclass(frozen=True, slots=True)
+class SourceGeometry:
+    """The grid of the file a CT came from, as nibabel states it; written back unchanged.
+
+    affine: 4×4, voxel index i, j, k to RAS+ mm, exactly as read.
+    shape: i, j, k.
+    header: the nibabel NIfTI header (sform and qform with codes, zooms, units).
+    axes, flips: array axis d of the CT (z, y, x) runs along file axis axes[d], reversed if flips[d].
+    """
+
+    affine: NDArray[np.float64]
+    shape: tuple[int, int, int]
+    header: Any
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Ct:
+    """One CT volume.
+
+    hu: int16 Hounsfield units, z, y, x; its axes run closest to LPS (x to the left, y to
+        posterior, z to superior); oblique scans keep their obliqueness in lattice.direction.
+    lattice: where the voxels are, LPS mm.
+    source: how to get back to the file's own grid; None for a CT that never was a file.
+    flags: remarks for the report, such as "direction repaired: 0.3° from orthonormal".
+    """
+
+    hu: NDArray[np.int16]
+    lattice: Lattice
+    source: SourceGeometry | None = None
+    flags: tuple[str, ...] = ()

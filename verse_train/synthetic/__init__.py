@@ -1,0 +1,1 @@
+"""Synthetic CTs with exact vertebra masks and centroids."""
