@@ -1,0 +1,125 @@
+"""The networks of the method in Keras 3: U-Net and SpatialConfiguration-Net.
+
+Payer et al., "Coarse to fine vertebrae localization and segmentation with SpatialConfiguration-Net
+and U-Net", VISAPP 2020; Payer et al., "Integrating spatial configuration into heatmap regression
+based CNNs for landmark localization", Medical Image Analysis 2019. Tensors are batch, z, y, x, c.
+All networks take any z, y, x divisible by 16.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+
+from verse_infer.anatomy import VERTEBRAE
+from verse_train.layers import InstanceNormalization, Upsampling3D
+
+Stage = Literal["spine_localisation", "vertebra_localisation", "vertebra_segmentation"]
+STAGES: tuple[Stage, ...] = (
+    "spine_localisation",
+    "vertebra_localisation",
+    "vertebra_segmentation",
+)
+
+Tensor = Any
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSize:
+    """How wide and deep the networks are.
+
+    filters: of each U-Net level, finest first.
+    spatial_filters: of the 7×7×7 convolutions of the spatial configuration part.
+    leaky: slope of the leaky ReLU; 0 is a plain ReLU.
+    normalised: instance normalisation after each 3×3×3 convolution.
+    """
+
+    filters: tuple[int, ...]
+    spatial_filters: int
+    leaky: float
+    normalised: bool
+
+
+#: `paper` has the sizes of the papers. `compact` trains and runs on a processor: few filters where
+#: the voxels are many, more where they are few; normalised, because short trainings swing without.
+SIZES: dict[str, NetworkSize] = {
+    "paper": NetworkSize((64,) * 5, 64, 0.0, False),
+    "compact": NetworkSize((16, 32, 64, 64, 64), 32, 0.1, True),
+}
+
+
+def build_network(stage: Stage, size: NetworkSize) -> keras.Model:
+    """The network of one stage, with float32 input and output.
+
+    spine_localisation: CT -> 1 heatmap. vertebra_localisation: CT -> 26 heatmaps, in the order of
+    VERTEBRAE. vertebra_segmentation: CT and Gaussian at the centroid -> logit of this vertebra.
+    """
+    channels = 2 if stage == "vertebra_segmentation" else 1
+    inputs = keras.Input((None, None, None, channels), name="image", dtype="float32")
+    if stage == "vertebra_localisation":
+        # Leaky ReLU 0.1 in both sizes, as in the SpatialConfiguration-Net's paper.
+        outputs = _spatial_configuration_net(inputs, len(VERTEBRAE), size)
+    else:
+        outputs = _head(_u_net(inputs, size, size.leaky), 1, kernel=1)
+    outputs = keras.layers.Activation("linear", dtype="float32", name="output")(outputs)
+    return keras.Model(inputs, outputs, name=stage)
+
+
+def _u_net(tensor: Tensor, size: NetworkSize, leaky: float) -> Tensor:
+    """U-Net features: two convolutions before and two after each skip connection."""
+    skips = []
+    for level, filters in enumerate(size.filters):
+        if level:
+            tensor = keras.layers.AveragePooling3D(2)(tensor)
+        tensor = _double_convolution(tensor, filters, size, leaky)
+        skips.append(tensor)
+    for filters, skip in zip(size.filters[-2::-1], skips[-2::-1], strict=True):
+        tensor = Upsampling3D()(tensor)
+        tensor = keras.layers.Concatenate()([skip, tensor])
+        tensor = _double_convolution(tensor, filters, size, leaky)
+    return tensor
+
+
+def _double_convolution(tensor: Tensor, filters: int, size: NetworkSize, leaky: float) -> Tensor:
+    for _ in range(2):
+        tensor = keras.layers.Conv3D(
+            filters, 3, padding="same", kernel_initializer="he_normal", use_bias=not size.normalised
+        )(tensor)
+        if size.normalised:
+            tensor = InstanceNormalization()(tensor)
+        tensor = _activation(leaky)(tensor)
+    return tensor
+
+
+def _activation(leaky: float) -> keras.layers.Layer:
+    return keras.layers.LeakyReLU(leaky) if leaky else keras.layers.ReLU()
+
+
+def _head(tensor: Tensor, channels: int, kernel: int) -> Tensor:
+    """Output convolution with small initial values, so that first predictions are near zero."""
+    initial = keras.initializers.TruncatedNormal(stddev=0.01)
+    return keras.layers.Conv3D(
+        channels, kernel, padding="same", kernel_initializer=initial, name="head"
+    )(tensor)
+
+
+def _spatial_configuration_net(inputs: Tensor, landmarks: int, size: NetworkSize) -> Tensor:
+    """Local heatmaps times what the configuration of all local heatmaps says of each landmark."""
+    leaky = 0.1
+    local = _head(_u_net(inputs, size, leaky), landmarks, kernel=3)
+    spatial = keras.layers.AveragePooling3D(4)(local)
+    for _ in range(3):
+        spatial = keras.layers.Conv3D(
+            size.spatial_filters, 7, padding="same", kernel_initializer="he_normal"
+        )(spatial)
+        spatial = _activation(leaky)(spatial)
+    # A positive initial bias: were both factors near zero, neither would get a gradient.
+    spatial = keras.layers.Conv3D(
+        landmarks,
+        7,
+        padding="same",
+        activation="tanh",
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.01),
+        bias_initializer=keras.initializers.Constant(0.5),
+    )(spatial)
+    return keras.layers.Multiply()([local, Upsampling3D(4, "cubic")(spatial)])
