@@ -1,0 +1,114 @@
+"""weights/manifest.json: which networks a weights folder holds, and what belongs to each of them.
+
+Everything that goes with trained weights rather than with the user's wishes stands here: spacing,
+preprocessing, thresholds, labelling rule. So `--weights DIR` alone reproduces a method.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from verse_infer.anatomy import LABELS
+from verse_infer.errors import WeightsError
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+Stage = Literal["spine_localisation", "vertebra_localisation", "vertebra_segmentation"]
+STAGES: tuple[Stage, ...] = (
+    "spine_localisation",
+    "vertebra_localisation",
+    "vertebra_segmentation",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """One SavedModel: its folder relative to the manifest, and the checksum of its files."""
+
+    folder: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageWeights:
+    """What one stage needs to know of its networks.
+
+    models: averaged if several. spacing_mm: isotropic. input_size: x, y, z voxels of one call
+    (a tile of stage 2, a crop of stage 3), each divisible by 16.
+    smoothing_mm: Gaussian applied to the CT before sampling. intensity_divisor: HU are divided by it
+    and clamped to [-1, 1]. threshold: least height of a heatmap that counts, or least response of a
+    vertebra's voxel. labels: VerSe label of each output channel; (0,) where it is not a vertebra.
+    options: numbers of this stage alone, such as tile_overlap or centroid_sigma.
+    """
+
+    models: tuple[ModelFolder, ...]
+    spacing_mm: float
+    input_size: tuple[int, int, int]
+    smoothing_mm: float
+    intensity_divisor: float
+    threshold: float
+    labels: tuple[int, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A weights folder's content. facts: training data, date, scores and licences, for people."""
+
+    name: str
+    stages: Mapping[Stage, StageWeights]
+    facts: Mapping[str, Any]
+
+
+def read_manifest(weights: Path) -> Manifest:
+    """Read and check weights/manifest.json; WeightsError says what is missing or wrong."""
+    path = weights / MANIFEST_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file; expected a folder with {MANIFEST_NAME}") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise WeightsError(f"{path}: cannot be read as JSON: {error}") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise WeightsError(f"{path}: expected schema_version {SCHEMA_VERSION}, got {version!r}")
+    try:
+        stages = {stage: _stage(stage, content["stages"][stage]) for stage in STAGES}
+        return Manifest(str(content["name"]), stages, dict(content.get("facts", {})))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: entry missing or wrong: {error!r}") from error
+
+
+def _stage(stage: Stage, entry: Mapping[str, Any]) -> StageWeights:
+    size = tuple(int(n) for n in entry["input_size"])
+    if len(size) != 3 or any(n <= 0 or n % 16 for n in size):
+        raise ValueError(f"{stage}: input_size must be three multiples of 16, got {size}")
+    labels = tuple(int(label) for label in entry["labels"])
+    allowed = LABELS if stage == "vertebra_localisation" else (0,)
+    if not labels or not set(labels) <= set(allowed) or len(set(labels)) != len(labels):
+        raise ValueError(f"{stage}: labels must be distinct and of {allowed}, got {labels}")
+    models = tuple(ModelFolder(str(m["folder"]), str(m["sha256"])) for m in entry["models"])
+    if not models:
+        raise ValueError(f"{stage}: at least one model is needed")
+    return StageWeights(
+        models=models,
+        spacing_mm=float(entry["spacing_mm"]),
+        input_size=(size[0], size[1], size[2]),
+        smoothing_mm=float(entry["smoothing_mm"]),
+        intensity_divisor=float(entry["intensity_divisor"]),
+        threshold=float(entry["threshold"]),
+        labels=labels,
+        options=dict(entry.get("options", {})),
+    )
+
+
+def folder_checksum(folder: Path) -> str:
+    """SHA-256 over names and contents of all files below a folder, in the order of their names."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()

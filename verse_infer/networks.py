@@ -1,0 +1,158 @@
+"""Frozen SavedModels: found by the manifest, checked, run on the chosen device and precision."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_infer.errors import UsageError, WeightsError
+from verse_infer.manifest import Manifest, Stage, StageWeights, folder_checksum, read_manifest
+
+logger = logging.getLogger(__name__)
+Device = Literal["auto", "cpu", "gpu"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Floats = NDArray[np.float32]
+#: Processor flags (as Linux names them) of instructions that multiply bfloat16 matrices.
+BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The network, or the average of the networks, of one stage.
+
+    weights: what the manifest says of the stage. functions: one per SavedModel.
+    """
+
+    weights: StageWeights
+    functions: tuple[Any, ...]
+    device: str
+
+    def __call__(self, image: Floats) -> Floats:
+        """Run one image. (z, y, x, channels) -> (z, y, x, outputs); sizes divisible by 16."""
+        return self.run_batch(image[None])[0]
+
+    def run_batch(self, images: Floats) -> Floats:
+        """Run several images. (n, z, y, x, channels) -> (n, z, y, x, outputs)."""
+        import tensorflow as tf
+
+        with tf.device(self.device):
+            tensor = tf.constant(images, tf.float32)
+            outputs = [function(tensor).numpy() for function in self.functions]
+        if len(outputs) == 1:
+            return np.asarray(outputs[0], np.float32)
+        return np.mean(outputs, axis=0, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """All three stages, ready to run."""
+
+    manifest: Manifest
+    stages: Mapping[Stage, Network]
+    device: str
+    precision: str
+
+    def __getitem__(self, stage: Stage) -> Network:
+        """The network of a stage."""
+        return self.stages[stage]
+
+
+def load_networks(
+    weights: Path, device: Device = "auto", precision: Precision = "auto"
+) -> Networks:
+    """Check and load a weights folder.
+
+    Raises WeightsError (missing, damaged, other contract) and UsageError (no such device).
+    """
+    manifest = read_manifest(weights)
+    for stage in manifest.stages.values():
+        for model in stage.models:
+            _check_files(weights / model.folder, model.sha256)
+    tf_device, used_precision = _set_up(device, precision)
+    stages: dict[Stage, Network] = {
+        name: Network(
+            stage, tuple(_load(weights / m.folder, stage) for m in stage.models), tf_device
+        )
+        for name, stage in manifest.stages.items()
+    }
+    logger.info("weights %s on %s in %s", manifest.name, tf_device, used_precision)
+    return Networks(manifest, stages, tf_device, used_precision)
+
+
+def _check_files(folder: Path, expected: str) -> None:
+    if not (folder / "saved_model.pb").is_file():
+        raise WeightsError(f"{folder}: expected a SavedModel, found none")
+    found = folder_checksum(folder)
+    if found != expected:
+        raise WeightsError(f"{folder}: damaged: expected SHA-256 {expected}, got {found}")
+
+
+def _load(folder: Path, stage: StageWeights) -> Any:
+    """The SavedModel's function, image -> output, after a check of its contract."""
+    import tensorflow as tf
+
+    try:
+        model = tf.saved_model.load(str(folder))
+        signature = model.signatures["serving_default"]
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        raise WeightsError(f"{folder}: cannot be loaded: {error}") from error
+    outputs = signature.structured_outputs
+    channels = outputs["output"].shape[-1] if set(outputs) == {"output"} else None
+    if channels != len(stage.labels):
+        raise WeightsError(
+            f"{folder}: expected one output with {len(stage.labels)} channels, got {outputs}"
+        )
+
+    def run(image: Any) -> Any:
+        return signature(image=image)["output"]
+
+    run.model = model  # type: ignore[attr-defined] # the signature does not keep its model alive
+    return run
+
+
+def _set_up(device: Device, precision: Precision) -> tuple[str, str]:
+    """Choose device and precision, and tell TensorFlow before the first graph is made."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not gpus:
+        raise UsageError("--device gpu: TensorFlow sees no GPU; use --device auto or cpu")
+    on_gpu = bool(gpus) and device != "cpu"
+    if not on_gpu:
+        tf.config.set_visible_devices([], "GPU")
+    for gpu in gpus if on_gpu else ():
+        tf.config.experimental.set_memory_growth(gpu, True)
+    chosen = _choose_precision(precision, on_gpu)
+    tf.config.optimizer.set_experimental_options(
+        {
+            "auto_mixed_precision": chosen == "float16",
+            "auto_mixed_precision_onednn_bfloat16": chosen == "bfloat16" and not on_gpu,
+        }
+    )
+    tf.config.experimental.enable_tensor_float_32_execution(precision != "float32")
+    return ("/GPU:0" if on_gpu else "/CPU:0"), chosen
+
+
+def _choose_precision(precision: Precision, on_gpu: bool) -> str:
+    if precision == "float16" and not on_gpu:
+        raise UsageError("--precision float16 needs a GPU; use auto, float32 or bfloat16")
+    if precision == "bfloat16" and on_gpu:
+        raise UsageError("--precision bfloat16 is for the CPU; use auto, float32 or float16")
+    if precision != "auto":
+        return precision
+    if on_gpu:
+        return "float16"
+    return "bfloat16" if processor_flags() & BFLOAT16_FLAGS else "float32"
+
+
+def processor_flags() -> frozenset[str]:
+    """Instruction sets the first processor names in /proc/cpuinfo; empty where there is none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return frozenset()
+    return next((frozenset(line.split()) for line in lines if line.startswith("flags")), frozenset())

@@ -1,0 +1,153 @@
+"""What each training is: network size, lattice of a sample, augmentation, loss, optimiser, schedule.
+
+`paper` repeats Payer et al. (VISAPP 2020, section 3.1, and the VerSe 2019 report). `compact` is made
+for a processor with few cores: small networks, smaller samples, Adam with a falling rate.
+"""
+
+from dataclasses import dataclass
+
+from verse_train.networks import STAGES, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Random changes to a training sample; every number is the end of a uniform range.
+
+    rotation_deg: about each axis. scale: of all axes together. translation_mm: along each axis.
+    elastic_mm: displacement of the control points of a 6×6×6 grid over the sample.
+    intensity_scale, intensity_shift: applied to HU / 2048, as in the papers.
+    noise_hu, blur_mm: largest standard deviation of added noise and of an added Gaussian blur
+        along one random axis, each used on half of the samples.
+    mirror: reflect left and right on half of the samples.
+    field_of_view_cuts: on half of the samples cut the scan at random heights, as scans end anywhere.
+    """
+
+    rotation_deg: float = 15.0
+    scale: float = 0.15
+    translation_mm: float = 0.0
+    elastic_mm: float = 0.0
+    intensity_scale: float = 0.25
+    intensity_shift: float = 0.25
+    noise_hu: float = 0.0
+    blur_mm: float = 0.0
+    mirror: bool = False
+    field_of_view_cuts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """One stage's training.
+
+    spacing_mm, sample_size: the lattice of a sample; voxels along x, y, z.
+    smoothing_mm: Gaussian applied to the CT before sampling.
+    centroid_jitter_mm: standard deviation of the centroid's error shown to the segmentation network.
+    optimiser: adam or nesterov; rate falls as a half cosine to zero if rate_falls.
+    decay: L2 weight regularisation. sigma: of target heatmaps in voxels; learned if sigma_penalty > 0.
+    sigma_penalty: α of the paper's α‖σ‖². near_weight: how much more than others voxels near a
+        vertebra count in the heatmap loss. dice_loss: add soft Dice to the cross-entropy.
+    """
+
+    stage: Stage
+    size: str
+    spacing_mm: float
+    sample_size: tuple[int, int, int]
+    steps: int
+    rate: float
+    augmentation: Augmentation
+    smoothing_mm: float = 0.75
+    centroid_jitter_mm: float = 0.0
+    optimiser: str = "adam"
+    rate_falls: bool = False
+    decay: float = 0.0
+    sigma: float = 3.0
+    sigma_penalty: float = 0.0
+    near_weight: float = 0.0
+    dice_loss: bool = False
+
+
+_PAPER = (
+    TrainingConfig(
+        "spine_localisation",
+        "paper",
+        8.0,
+        (64, 64, 128),
+        20_000,
+        1e-4,
+        Augmentation(translation_mm=240.0, elastic_mm=120.0),
+        decay=5e-4,
+    ),
+    TrainingConfig(
+        "vertebra_localisation",
+        "paper",
+        2.0,
+        (96, 96, 128),
+        100_000,
+        1e-8,
+        Augmentation(translation_mm=60.0, elastic_mm=30.0),
+        optimiser="nesterov",
+        decay=5e-4,
+        sigma_penalty=100.0,
+    ),
+    TrainingConfig(
+        "vertebra_segmentation",
+        "paper",
+        1.0,
+        (128, 128, 96),
+        50_000,
+        1e-4,
+        Augmentation(translation_mm=30.0, elastic_mm=15.0),
+        decay=1e-7,
+    ),
+)
+
+_COMPACT = (
+    TrainingConfig(
+        "spine_localisation",
+        "compact",
+        8.0,
+        (48, 48, 64),
+        1_500,
+        1e-3,
+        Augmentation(
+            translation_mm=80.0, elastic_mm=20.0, noise_hu=20.0, mirror=True, field_of_view_cuts=True
+        ),
+        rate_falls=True,
+        near_weight=5.0,
+    ),
+    TrainingConfig(
+        "vertebra_localisation",
+        "compact",
+        2.0,
+        (64, 80, 128),
+        5_000,
+        1e-3,
+        Augmentation(
+            scale=0.2,
+            translation_mm=16.0,
+            elastic_mm=8.0,
+            noise_hu=60.0,
+            blur_mm=3.0,
+            mirror=True,
+            field_of_view_cuts=True,
+        ),
+        rate_falls=True,
+        near_weight=20.0,
+    ),
+    TrainingConfig(
+        "vertebra_segmentation",
+        "compact",
+        1.0,
+        (96, 112, 80),
+        3_000,
+        1e-3,
+        Augmentation(elastic_mm=4.0, noise_hu=80.0, blur_mm=2.0, mirror=True),
+        centroid_jitter_mm=2.5,
+        rate_falls=True,
+        dice_loss=True,
+    ),
+)
+
+CONFIGS: dict[str, dict[Stage, TrainingConfig]] = {
+    name: dict(zip(STAGES, configs, strict=True))
+    for name, configs in {"paper": _PAPER, "compact": _COMPACT}.items()
+}

@@ -1,0 +1,112 @@
+"""From trained Keras networks to a weights folder: frozen float32 SavedModels and their manifest."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from verse_infer.manifest import (
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    STAGES,
+    ModelFolder,
+    Stage,
+    StageWeights,
+    folder_checksum,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StageExport:
+    """What of one stage goes into a weights folder: networks and the stage's manifest entry.
+
+    networks: Keras models as build_network makes them; averaged at run time if several.
+    weights: the entry; its `models` is filled in by the export.
+    """
+
+    networks: Sequence[keras.Model]
+    weights: StageWeights
+
+
+def export_weights(
+    folder: Path, name: str, stages: Mapping[Stage, StageExport], facts: Mapping[str, Any]
+) -> None:
+    """Write SavedModels and manifest.json; the folder is replaced as a whole, or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".weights-") as temporary:
+        partial = Path(temporary) / "weights"
+        entries = {}
+        for stage in STAGES:
+            models = []
+            for number, network in enumerate(stages[stage].networks):
+                model = f"{stage}/model{number}"
+                save_frozen(network, partial / model, with_sigmoid=stage == STAGES[2])
+                models.append(ModelFolder(model, folder_checksum(partial / model)))
+            entries[stage] = {**asdict(stages[stage].weights), "models": [asdict(m) for m in models]}
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "name": name,
+            "stages": entries,
+            "facts": dict(facts),
+        }
+        (partial / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1) + "\n")
+        if folder.exists():
+            folder.rename(Path(temporary) / "old")
+        partial.rename(folder)
+
+
+def save_frozen(network: keras.Model, folder: Path, *, with_sigmoid: bool) -> None:
+    """One SavedModel whose weights are constants of its graph: image -> output, float32.
+
+    The network is rebuilt in float32 whatever policy it was trained with. Any batch, z, y, x
+    (divisible by 16). with_sigmoid: the network answers with logits, the SavedModel with responses.
+    Frozen weights let TensorFlow fuse convolution, bias and activation when it loads the graph.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    plain = in_float32(network)
+    channels = plain.input_shape[-1]
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, None, None, None, channels), tf.float32, "image")]
+    )
+    def run(image: Any) -> dict[str, Any]:
+        output = plain(image, training=False)
+        return {"output": tf.sigmoid(output) if with_sigmoid else output}
+
+    frozen = convert_variables_to_constants_v2(run.get_concrete_function())
+    holder = tf.Module()
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, None, None, None, channels), tf.float32, "image")]
+    )
+    def serve(image: Any) -> dict[str, Any]:
+        (output,) = frozen(image)
+        output.set_shape((None, None, None, None, plain.output_shape[-1]))
+        return {"output": output}
+
+    holder.serve = serve
+    if folder.exists():
+        shutil.rmtree(folder)
+    tf.saved_model.save(holder, str(folder), signatures=serve)
+
+
+def in_float32(network: keras.Model) -> keras.Model:
+    """The same network and weights with every layer computing in float32."""
+
+    def plain(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        config["dtype"] = "float32"
+        return layer.__class__.from_config(config)
+
+    copy = keras.models.clone_model(network, clone_function=plain)
+    copy.set_weights(network.get_weights())
+    return copy

@@ -1,0 +1,78 @@
+"""Samples drawn by worker processes ahead of the training step."""
+
+import logging
+import multiprocessing
+import multiprocessing.pool
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from verse_train.config import TrainingConfig
+from verse_train.prepared import PreparedCase, load_prepared
+from verse_train.samples import Sample, draw_sample
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseGroup:
+    """Prepared cases of one kind, such as real or synthetic; weight: how often it is drawn from."""
+
+    paths: tuple[Path, ...]
+    weight: float
+
+
+@dataclass
+class Feed:
+    """An endless stream of samples; sample i depends on the seed and i alone.
+
+    waited_s: how long the training has waited for samples so far.
+    """
+
+    groups: Sequence[CaseGroup]
+    config: TrainingConfig
+    seed: int
+    workers: int
+    first: int = 0
+    waited_s: float = field(default=0.0, init=False)
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Yield samples `first`, `first` + 1, …; draws up to four per worker ahead."""
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(self.workers) as pool:
+            ahead = deque(self._ask(pool, self.first + i) for i in range(4 * self.workers))
+            number = self.first + len(ahead)
+            while True:
+                started = time.perf_counter()
+                sample = ahead.popleft().get()
+                self.waited_s += time.perf_counter() - started
+                ahead.append(self._ask(pool, number))
+                number += 1
+                yield sample
+
+    def _ask(self, pool: "multiprocessing.pool.Pool", number: int) -> "_Pending":
+        return pool.apply_async(numbered_sample, (self.groups, self.config, self.seed, number))
+
+
+_Pending = multiprocessing.pool.AsyncResult[Sample]
+
+
+def numbered_sample(
+    groups: Sequence[CaseGroup], config: TrainingConfig, seed: int, number: int
+) -> Sample:
+    """Sample `number` of the stream with this seed."""
+    rng = np.random.default_rng((seed, number))
+    weights = np.array([group.weight for group in groups])
+    group = groups[int(rng.choice(len(groups), p=weights / weights.sum()))]
+    path = group.paths[int(rng.integers(len(group.paths)))]
+    return draw_sample(_case(path), config, rng)
+
+
+@lru_cache(maxsize=48)
+def _case(path: Path) -> PreparedCase:
+    return load_prepared(path)

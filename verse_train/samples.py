@@ -1,0 +1,179 @@
+"""Training samples: what each network sees and what it should answer.
+
+A sample is a function of the prepared case, the configuration and a random generator, nothing else;
+so a training is repeatable by its seed, and resumable.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_infer.anatomy import CRANIOCAUDAL_LABELS, LABELS
+from verse_infer.centroids import Centroid
+from verse_infer.lattice import Lattice
+from verse_train.augmentation import SpatialMap, change_intensities, random_map, sample_volume
+from verse_train.config import TrainingConfig
+from verse_train.prepared import PreparedCase
+
+Floats = NDArray[np.float32]
+#: Distance of a vertebra's centre to a cut, as a share of the distance to its neighbours: from 0.9 on
+#: the vertebra is whole and a target; below 0.5 its body is cut and it is none; between, only its
+#: processes are cut, and an answer there counts as neither right nor wrong.
+SURELY_WHOLE = 0.9
+SURELY_CUT = 0.5
+OUTSIDE_HU = -1024.0
+#: Most points near which a heatmap answer is neither right nor wrong.
+MAX_IGNORED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One network input and its target.
+
+    image: float32, z, y, x, c. target: by stage; spine: heatmap z, y, x, 1; segmentation: 0 or 1,
+    z, y, x, 1; vertebra localisation: (26 + MAX_IGNORED, 4), per row x, y, z in voxels and 1, or 0
+    where there is no such point; the last rows are points to ignore.
+    """
+
+    image: Floats
+    target: Floats
+
+
+def draw_sample(case: PreparedCase, config: TrainingConfig, rng: np.random.Generator) -> Sample:
+    """A random sample of a case for the stage of the configuration."""
+    if config.stage == "vertebra_segmentation":
+        return _segmentation_sample(case, config, rng)
+    if config.augmentation.field_of_view_cuts and rng.random() < 0.5:
+        case = cut_field_of_view(case, rng)
+    lattice = Lattice.centred((0.0, 0.0, 0.0), config.spacing_mm, config.sample_size)
+    points = _points(case)
+    centre = points.mean(axis=0) if len(points) else case.lattice.corners().mean(axis=0)
+    spatial = random_map(lattice, _crop_centre(case, centre, config, rng), config.augmentation, rng)
+    hu = sample_volume(
+        case.hu, case.lattice, spatial.scan_points(), order=1, outside=OUTSIDE_HU
+    )
+    image = change_intensities(hu, config.spacing_mm, config.augmentation, rng)[..., None]
+    if config.stage == "spine_localisation":
+        return Sample(image, _spine_heatmap(case, spatial, config.sigma)[..., None])
+    return Sample(image, _landmark_rows(case, spatial))
+
+
+def cut_field_of_view(case: PreparedCase, rng: np.random.Generator) -> PreparedCase:
+    """The same scan ending earlier at the top, the bottom or both; what the cut halves is no target."""
+    points = _points(case)
+    if len(points) < 4:
+        return case
+    bottom, top = points[:, 2].min(), points[:, 2].max()
+    low = rng.uniform(bottom, (bottom + top) / 2) if rng.random() < 0.5 else -np.inf
+    high = rng.uniform((bottom + top) / 2, top) if rng.random() < 0.5 else np.inf
+    if high - low < 80.0:
+        return case
+    z = case.lattice.origin[2] + case.lattice.spacing[2] * np.arange(case.hu.shape[0])
+    hu = np.where(((z >= low) & (z <= high))[:, None, None], case.hu, np.int16(OUTSIDE_HU))
+    kept, cut = [], []
+    for centroid, room in zip(case.centroids, _heights(case.centroids), strict=True):
+        margin = min(centroid.point[2] - low, high - centroid.point[2]) / room
+        if margin >= SURELY_WHOLE:
+            kept.append(centroid)
+        elif margin >= SURELY_CUT:
+            cut.append(centroid)
+    cut.extend(c for c in case.cut if low <= c.point[2] <= high)
+    return replace(case, hu=hu, centroids=tuple(kept), cut=tuple(cut))
+
+
+def _heights(centroids: tuple[Centroid, ...]) -> NDArray[np.float64]:
+    """Mean distance of each vertebra to its neighbours, mm."""
+    points = np.array([c.point for c in centroids])
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    return np.asarray((np.r_[steps[:1], steps] + np.r_[steps, steps[-1:]]) / 2)
+
+
+def _points(case: PreparedCase) -> NDArray[np.float64]:
+    """Targets and cut vertebrae, head to foot, LPS mm; (n, 3)."""
+    order = {label: rank for rank, label in enumerate(CRANIOCAUDAL_LABELS)}
+    both = sorted((*case.centroids, *case.cut), key=lambda c: order[c.label])
+    return np.array([c.point for c in both], np.float64).reshape(-1, 3)
+
+
+def _crop_centre(
+    case: PreparedCase, centre: NDArray[np.float64], config: TrainingConfig, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Where the middle of the sample looks: on the spine in x and y, anywhere along it in z."""
+    if config.stage == "spine_localisation":
+        return case.lattice.corners().mean(axis=0)
+    half = config.spacing_mm * config.sample_size[2] / 2
+    low, high = case.lattice.corners()[:, 2].min(), case.lattice.corners()[:, 2].max()
+    if high - low <= 2 * half:
+        z = (low + high) / 2 + rng.uniform(-0.25, 0.25) * half
+    else:
+        z = rng.uniform(low + 0.8 * half, high - 0.8 * half)
+    return np.array([centre[0], centre[1], z])
+
+
+def _spine_heatmap(case: PreparedCase, spatial: SpatialMap, sigma: float) -> Floats:
+    """Maximum of Gaussians of height 1 along the centre line, every 4 mm; z, y, x."""
+    heatmap = np.zeros(spatial.lattice.shape, np.float32)
+    points = _points(case)
+    if not len(points):
+        return heatmap
+    inside = spatial.lattice.index(spatial.sample_points(_densely(points, 4.0)))
+    axes = [np.arange(n) for n in spatial.lattice.size]
+    for point in inside:
+        gx, gy, gz = (
+            np.exp(-0.5 * ((a - p) / sigma) ** 2).astype(np.float32)
+            for a, p in zip(axes, point, strict=True)
+        )
+        np.maximum(heatmap, gz[:, None, None] * gy[None, :, None] * gx, out=heatmap)
+    return heatmap
+
+
+def _densely(points: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """Points every `step` along the straight pieces between the given ones."""
+    along = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
+    places = np.arange(0.0, along[-1] + step, step)
+    return np.stack([np.interp(places, along, points[:, d]) for d in range(3)], axis=1)
+
+
+def _landmark_rows(case: PreparedCase, spatial: SpatialMap) -> Floats:
+    rows = np.zeros((len(LABELS) + MAX_IGNORED, 4), np.float32)
+    for centroid in case.centroids:
+        rows[LABELS.index(centroid.label)] = _row(centroid, spatial)
+    for i, centroid in enumerate(case.cut[:MAX_IGNORED]):
+        rows[len(LABELS) + i] = _row(centroid, spatial)
+    return rows
+
+
+def _row(centroid: Centroid, spatial: SpatialMap) -> Floats:
+    point = spatial.lattice.index(spatial.sample_points(np.array([centroid.point])))[0]
+    return np.array([*point, 1.0], np.float32)
+
+
+def _segmentation_sample(
+    case: PreparedCase, config: TrainingConfig, rng: np.random.Generator
+) -> Sample:
+    if case.mask is None:
+        raise ValueError(f"{case.name} has no mask; the segmentation network cannot learn from it")
+    centroid = case.centroids[int(rng.integers(len(case.centroids)))]
+    lattice = Lattice.centred((0.0, 0.0, 0.0), config.spacing_mm, config.sample_size)
+    jitter = rng.normal(0.0, config.centroid_jitter_mm, 3)
+    target = np.asarray(centroid.point) + jitter
+    spatial = random_map(lattice, target, config.augmentation, rng)
+    points = spatial.scan_points()
+    hu = sample_volume(case.hu, case.lattice, points, order=1, outside=OUTSIDE_HU)
+    # Linear interpolation of the binary mask, then one half: smoother than the nearest label.
+    own = (case.mask == centroid.label).astype(np.uint8)
+    inside = sample_volume(own, case.lattice, points, order=1, outside=0.0) > 0.5
+    image = change_intensities(hu, config.spacing_mm, config.augmentation, rng)
+    shown = lattice.index(spatial.sample_points(target[None]))[0]
+    gaussian = gaussian_at(lattice, shown, config.sigma)
+    return Sample(np.stack([image, gaussian], axis=-1), inside.astype(np.float32)[..., None])
+
+
+def gaussian_at(lattice: Lattice, index: NDArray[np.float64], sigma: float) -> Floats:
+    """Gaussian of height 1 at a continuous index x, y, z; sigma in voxels; z, y, x."""
+    gx, gy, gz = (
+        np.exp(-0.5 * ((np.arange(n) - i) / sigma) ** 2).astype(np.float32)
+        for n, i in zip(lattice.size, index, strict=True)
+    )
+    return np.asarray(gz[:, None, None] * gy[None, :, None] * gx)

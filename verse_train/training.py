@@ -1,0 +1,167 @@
+"""One training: builds the training model, runs it, keeps checkpoints, resumes after a kill."""
+
+import csv
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from verse_train.config import TrainingConfig
+from verse_train.feed import CaseGroup, Feed
+from verse_train.losses import (
+    LandmarkHeatmapLoss,
+    predicted_loss,
+    segmentation_loss,
+    weighted_heatmap_loss,
+)
+from verse_train.networks import SIZES, build_network
+from verse_train.samples import MAX_IGNORED
+
+logger = logging.getLogger(__name__)
+CHECKPOINT = "last.keras"
+LOG = "log.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Where and how one training runs.
+
+    folder: checkpoints and logs. steps_per_epoch: a checkpoint and a log line follow each epoch.
+    precision: a Keras policy such as mixed_bfloat16. workers: processes that draw samples.
+    """
+
+    folder: Path
+    seed: int = 0
+    steps_per_epoch: int = 100
+    precision: str = "mixed_bfloat16"
+    workers: int = 1
+
+
+def train(config: TrainingConfig, groups: Sequence[CaseGroup], run: RunSettings) -> keras.Model:
+    """Train one network to the end, continuing from the last checkpoint in the folder if any.
+
+    Returns the network (not the training model around it).
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    keras.mixed_precision.set_global_policy(run.precision)
+    keras.utils.set_random_seed(run.seed)
+    checkpoint = run.folder / CHECKPOINT
+    done = _epochs_done(run.folder / LOG) if checkpoint.exists() else 0
+    model = (
+        keras.models.load_model(checkpoint, custom_objects=_losses(config))
+        if done
+        else training_model(config)
+    )
+    epochs = -(-config.steps // run.steps_per_epoch)
+    feed = Feed(groups, config, run.seed, run.workers, first=done * run.steps_per_epoch)
+    logger.info("%s: %d of %d epochs done; %s", config.stage, done, epochs, asdict(config))
+    if done < epochs:
+        model.fit(
+            _batches(feed),
+            steps_per_epoch=run.steps_per_epoch,
+            epochs=epochs,
+            initial_epoch=done,
+            verbose=0,
+            callbacks=[
+                _KeepCheckpoint(checkpoint),
+                _ReportWaiting(feed),
+                keras.callbacks.CSVLogger(str(run.folder / LOG), append=done > 0),
+            ],
+        )
+    return network_of(model, config)
+
+
+def training_model(config: TrainingConfig) -> keras.Model:
+    """The network of a stage, compiled for training.
+
+    For vertebra localisation the model takes (image, landmark rows) and answers with its loss.
+    """
+    network = build_network(config.stage, SIZES[config.size])
+    optimiser = _optimiser(config)
+    if config.stage != "vertebra_localisation":
+        network.compile(optimiser, loss=_loss(config), jit_compile=False)
+        return network
+    rows = keras.Input((26 + MAX_IGNORED, 4), name="landmarks", dtype="float32")
+    loss_layer = LandmarkHeatmapLoss(config.sigma, config.sigma_penalty, config.near_weight)
+    model = keras.Model([network.input, rows], loss_layer((network.output, rows)))
+    model.compile(optimiser, loss=predicted_loss, jit_compile=False)
+    return model
+
+
+def network_of(model: keras.Model, config: TrainingConfig) -> keras.Model:
+    """The network inside a training model."""
+    return keras.Model(model.inputs[0], model.get_layer("output").output, name=config.stage)
+
+
+def _loss(config: TrainingConfig) -> Any:
+    if config.stage == "spine_localisation":
+        return weighted_heatmap_loss(config.near_weight)
+    return segmentation_loss(config.dice_loss)
+
+
+def _losses(config: TrainingConfig) -> dict[str, Any]:
+    if config.stage == "vertebra_localisation":
+        return {"predicted_loss": predicted_loss}
+    return {"loss": _loss(config)}
+
+
+def _optimiser(config: TrainingConfig) -> keras.optimizers.Optimizer:
+    rate: Any = config.rate
+    if config.rate_falls:
+        warm = min(100, config.steps // 10)
+        rate = keras.optimizers.schedules.CosineDecay(
+            config.rate / 10, config.steps - warm, warmup_target=config.rate, warmup_steps=warm
+        )
+    if config.optimiser == "nesterov":
+        return keras.optimizers.SGD(rate, momentum=0.99, nesterov=True)
+    return keras.optimizers.Adam(rate, global_clipnorm=1.0 if config.rate_falls else None)
+
+
+def _batches(feed: Feed) -> Iterator[tuple[Any, Any]]:
+    """Batches of one, as in the papers."""
+    for sample in feed:
+        image, target = sample.image[None], sample.target[None]
+        if feed.config.stage == "vertebra_localisation":
+            yield (image, target), np.zeros((1, 1), np.float32)
+        else:
+            yield image, target
+
+
+def _epochs_done(log: Path) -> int:
+    if not log.exists():
+        return 0
+    with log.open(newline="") as file:
+        return len(list(csv.DictReader(file)))
+
+
+class _KeepCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
+    """Saves the whole training state after each epoch, under its name only when whole."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        del epoch, logs
+        partial = self.path.with_name(f"partial-{self.path.name}")
+        self.model.save(partial)
+        partial.replace(self.path)
+
+
+class _ReportWaiting(keras.callbacks.Callback):  # type: ignore[misc]
+    """Logs loss and the time spent waiting for samples after each epoch."""
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()
+        self.feed = feed
+        self.before = 0.0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        logs = logs if logs is not None else {}
+        logs["waited_s"] = self.feed.waited_s - self.before
+        self.before = self.feed.waited_s
+        logger.info("epoch %d: %s", epoch + 1, {k: round(float(v), 6) for k, v in logs.items()})
