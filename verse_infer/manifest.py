@@ -38,8 +38,8 @@ class StageWeights:
 
     models: averaged if several. spacing_mm: isotropic. input_size: x, y, z voxels of one call
     (a tile of stage 2, a crop of stage 3), each divisible by 16.
-    smoothing_mm: Gaussian applied to the CT before sampling. intensity_divisor: HU are divided by it
-    and clamped to [-1, 1]. threshold: least height of a heatmap that counts, or least response of a
+    smoothing_mm: Gaussian applied to the CT before sampling. intensity_divisor: HU are divided by
+    it and clamped to [-1, 1]. threshold: least height of a heatmap that counts, or least response of a
     vertebra's voxel. labels: VerSe label of each output channel; (0,) where it is not a vertebra.
     options: numbers of this stage alone, such as tile_overlap or centroid_sigma.
     """
@@ -69,7 +69,9 @@ def read_manifest(weights: Path) -> Manifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file; expected a folder with {MANIFEST_NAME}") from None
+        raise WeightsError(
+            f"{path}: no such file; expected a folder with {MANIFEST_NAME}"
+        ) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise WeightsError(f"{path}: cannot be read as JSON: {error}") from error
     version = content.get("schema_version") if isinstance(content, dict) else None

@@ -33,7 +33,7 @@ class Network:
 
     def __call__(self, image: Floats) -> Floats:
         """Run one image. (z, y, x, channels) -> (z, y, x, outputs); sizes divisible by 16."""
-        return self.run_batch(image[None])[0]
+        return np.asarray(self.run_batch(image[None])[0])
 
     def run_batch(self, images: Floats) -> Floats:
         """Run several images. (n, z, y, x, channels) -> (n, z, y, x, outputs)."""
@@ -44,7 +44,7 @@ class Network:
             outputs = [function(tensor).numpy() for function in self.functions]
         if len(outputs) == 1:
             return np.asarray(outputs[0], np.float32)
-        return np.mean(outputs, axis=0, dtype=np.float32)
+        return np.asarray(np.mean(outputs, axis=0, dtype=np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +155,6 @@ def processor_flags() -> frozenset[str]:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return frozenset()
-    return next((frozenset(line.split()) for line in lines if line.startswith("flags")), frozenset())
+    return next(
+        (frozenset(line.split()) for line in lines if line.startswith("flags")), frozenset()
+    )

@@ -53,10 +53,10 @@ class SpatialMap:
         return points
 
     def sample_points(self, scan_points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Lattice points (LPS mm) that go to the given scan points; (n, 3). By fixed-point iteration.
+        """Lattice points (LPS mm) that go to the given scan points; (n, 3).
 
-        The displacement is far smoother than it is large, so that ten iterations leave less than
-        0.1 mm.
+        By fixed-point iteration: the displacement is far smoother than it is large, so that ten
+        steps leave less than 0.1 mm.
         """
         inverse = np.linalg.inv(self.matrix)
         points = (scan_points - self.target) @ inverse.T + self.centre
@@ -124,7 +124,7 @@ def _random_displacement(
     positions = np.meshgrid(
         *(np.linspace(0, CONTROL_POINTS - 1, n, dtype=np.float32) for n in shape), indexing="ij"
     )
-    # Control values are used as B-spline coefficients: no prefilter, so the amplitude stays bounded.
+    # Control values are the B-spline coefficients (no prefilter): the amplitude stays bounded.
     return np.stack(
         [
             settings.elastic_mm
@@ -164,7 +164,7 @@ def sample_volume(
 def change_intensities(
     hu: Floats, spacing_mm: float, settings: Augmentation, rng: np.random.Generator
 ) -> Floats:
-    """Blur and noise in HU, then HU / 2048 clamped to [-1, 1], scaled and shifted (network units)."""
+    """Blur and noise in HU, then HU / 2048 clamped to [-1, 1], scaled and shifted."""
     if settings.blur_mm and rng.random() < 0.5:
         sigma = rng.uniform(0, settings.blur_mm) / spacing_mm
         hu = scipy.ndimage.gaussian_filter1d(hu, sigma, axis=int(rng.integers(3)), truncate=3.0)
@@ -174,4 +174,4 @@ def change_intensities(
     values = np.clip(hu / 2048.0, -1.0, 1.0)
     scale = rng.uniform(1 - settings.intensity_scale, 1 + settings.intensity_scale)
     shift = rng.uniform(-settings.intensity_shift, settings.intensity_shift)
-    return (values * np.float32(scale) + np.float32(shift)).astype(np.float32)
+    return np.asarray(values * np.float32(scale) + np.float32(shift), np.float32)

@@ -1,7 +1,7 @@
-"""What each training is: network size, lattice of a sample, augmentation, loss, optimiser, schedule.
+"""What each training is: network size, sample lattice, augmentation, loss, optimiser, schedule.
 
-`paper` repeats Payer et al. (VISAPP 2020, section 3.1, and the VerSe 2019 report). `compact` is made
-for a processor with few cores: small networks, smaller samples, Adam with a falling rate.
+`paper` repeats Payer et al. (VISAPP 2020, section 3.1, and the VerSe 2019 report). `compact` is
+made for a processor with few cores: small networks, smaller samples, Adam with a falling rate.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Augmentation:
     noise_hu, blur_mm: largest standard deviation of added noise and of an added Gaussian blur
         along one random axis, each used on half of the samples.
     mirror: reflect left and right on half of the samples.
-    field_of_view_cuts: on half of the samples cut the scan at random heights, as scans end anywhere.
+    field_of_view_cuts: on half of the samples end the scan at random heights, as scans do.
     """
 
     rotation_deg: float = 15.0
@@ -40,9 +40,10 @@ class TrainingConfig:
 
     spacing_mm, sample_size: the lattice of a sample; voxels along x, y, z.
     smoothing_mm: Gaussian applied to the CT before sampling.
-    centroid_jitter_mm: standard deviation of the centroid's error shown to the segmentation network.
+    centroid_jitter_mm: standard deviation of the centroids shown to the segmentation network.
     optimiser: adam or nesterov; rate falls as a half cosine to zero if rate_falls.
-    decay: L2 weight regularisation. sigma: of target heatmaps in voxels; learned if sigma_penalty > 0.
+    decay: L2 weight regularisation. sigma: of target heatmaps in voxels; learned if
+    sigma_penalty > 0.
     sigma_penalty: α of the paper's α‖σ‖². near_weight: how much more than others voxels near a
         vertebra count in the heatmap loss. dice_loss: add soft Dice to the cross-entropy.
     """
@@ -105,11 +106,15 @@ _COMPACT = (
         "spine_localisation",
         "compact",
         8.0,
-        (48, 48, 64),
+        (64, 64, 64),
         1_500,
         1e-3,
         Augmentation(
-            translation_mm=80.0, elastic_mm=20.0, noise_hu=20.0, mirror=True, field_of_view_cuts=True
+            translation_mm=80.0,
+            elastic_mm=20.0,
+            noise_hu=20.0,
+            mirror=True,
+            field_of_view_cuts=True,
         ),
         rate_falls=True,
         near_weight=5.0,

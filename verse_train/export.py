@@ -1,7 +1,6 @@
 """From trained Keras networks to a weights folder: frozen float32 SavedModels and their manifest."""
 
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -47,7 +46,10 @@ def export_weights(
                 model = f"{stage}/model{number}"
                 save_frozen(network, partial / model, with_sigmoid=stage == STAGES[2])
                 models.append(ModelFolder(model, folder_checksum(partial / model)))
-            entries[stage] = {**asdict(stages[stage].weights), "models": [asdict(m) for m in models]}
+            entries[stage] = {
+                **asdict(stages[stage].weights),
+                "models": [asdict(m) for m in models],
+            }
         manifest = {
             "schema_version": SCHEMA_VERSION,
             "name": name,
@@ -75,28 +77,23 @@ def save_frozen(network: keras.Model, folder: Path, *, with_sigmoid: bool) -> No
     plain = in_float32(network)
     channels = plain.input_shape[-1]
 
-    @tf.function(
-        input_signature=[tf.TensorSpec((None, None, None, None, channels), tf.float32, "image")]
-    )
     def run(image: Any) -> dict[str, Any]:
         output = plain(image, training=False)
         return {"output": tf.sigmoid(output) if with_sigmoid else output}
 
-    frozen = convert_variables_to_constants_v2(run.get_concrete_function())
-    holder = tf.Module()
-
-    @tf.function(
-        input_signature=[tf.TensorSpec((None, None, None, None, channels), tf.float32, "image")]
+    signature = [tf.TensorSpec((None, None, None, None, channels), tf.float32, "image")]
+    frozen = convert_variables_to_constants_v2(
+        tf.function(run, input_signature=signature).get_concrete_function()
     )
+
     def serve(image: Any) -> dict[str, Any]:
         (output,) = frozen(image)
         output.set_shape((None, None, None, None, plain.output_shape[-1]))
         return {"output": output}
 
-    holder.serve = serve
-    if folder.exists():
-        shutil.rmtree(folder)
-    tf.saved_model.save(holder, str(folder), signatures=serve)
+    holder = tf.Module()
+    holder.serve = tf.function(serve, input_signature=signature)
+    tf.saved_model.save(holder, str(folder), signatures=holder.serve)
 
 
 def in_float32(network: keras.Model) -> keras.Model:

@@ -17,9 +17,9 @@ from verse_train.config import TrainingConfig
 from verse_train.prepared import PreparedCase
 
 Floats = NDArray[np.float32]
-#: Distance of a vertebra's centre to a cut, as a share of the distance to its neighbours: from 0.9 on
-#: the vertebra is whole and a target; below 0.5 its body is cut and it is none; between, only its
-#: processes are cut, and an answer there counts as neither right nor wrong.
+#: Distance of a vertebra's centre to a cut, as a share of the distance to its neighbours: from 0.9
+#: on the vertebra is whole and a target; below 0.5 its body is cut and it is none; between, only
+#: its processes are cut, and an answer there counts as neither right nor wrong.
 SURELY_WHOLE = 0.9
 SURELY_CUT = 0.5
 OUTSIDE_HU = -1024.0
@@ -50,9 +50,7 @@ def draw_sample(case: PreparedCase, config: TrainingConfig, rng: np.random.Gener
     points = _points(case)
     centre = points.mean(axis=0) if len(points) else case.lattice.corners().mean(axis=0)
     spatial = random_map(lattice, _crop_centre(case, centre, config, rng), config.augmentation, rng)
-    hu = sample_volume(
-        case.hu, case.lattice, spatial.scan_points(), order=1, outside=OUTSIDE_HU
-    )
+    hu = sample_volume(case.hu, case.lattice, spatial.scan_points(), order=1, outside=OUTSIDE_HU)
     image = change_intensities(hu, config.spacing_mm, config.augmentation, rng)[..., None]
     if config.stage == "spine_localisation":
         return Sample(image, _spine_heatmap(case, spatial, config.sigma)[..., None])
@@ -60,7 +58,7 @@ def draw_sample(case: PreparedCase, config: TrainingConfig, rng: np.random.Gener
 
 
 def cut_field_of_view(case: PreparedCase, rng: np.random.Generator) -> PreparedCase:
-    """The same scan ending earlier at the top, the bottom or both; what the cut halves is no target."""
+    """The same scan ending earlier at the top, the bottom or both; halved vertebrae are no targets."""
     points = _points(case)
     if len(points) < 4:
         return case
@@ -97,11 +95,14 @@ def _points(case: PreparedCase) -> NDArray[np.float64]:
 
 
 def _crop_centre(
-    case: PreparedCase, centre: NDArray[np.float64], config: TrainingConfig, rng: np.random.Generator
+    case: PreparedCase,
+    centre: NDArray[np.float64],
+    config: TrainingConfig,
+    rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Where the middle of the sample looks: on the spine in x and y, anywhere along it in z."""
     if config.stage == "spine_localisation":
-        return case.lattice.corners().mean(axis=0)
+        return np.asarray(case.lattice.corners().mean(axis=0))
     half = config.spacing_mm * config.sample_size[2] / 2
     low, high = case.lattice.corners()[:, 2].min(), case.lattice.corners()[:, 2].max()
     if high - low <= 2 * half:

@@ -64,6 +64,7 @@ def train(config: TrainingConfig, groups: Sequence[CaseGroup], run: RunSettings)
             _batches(feed),
             steps_per_epoch=run.steps_per_epoch,
             epochs=epochs,
+            shuffle=False,
             initial_epoch=done,
             verbose=0,
             callbacks=[

@@ -1,4 +1,4 @@
-"""Hand-over between making anatomy and rendering it as a CT: tissues and vertebrae on one lattice."""
+"""Hand-over from making anatomy to rendering it: tissues and vertebrae on one lattice."""
 
 from dataclasses import dataclass
 from enum import IntEnum

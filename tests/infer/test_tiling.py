@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from verse_infer.tiling import predict_tiled, tile_starts
+
+
+@given(st.integers(1, 2000), st.integers(1, 300), st.data())
+def test_tiles_cover_everything_and_overlap_enough(length, tile, data):
+    overlap = data.draw(st.integers(0, tile - 1))
+    starts = tile_starts(length, tile, overlap)
+    assert starts[0] == 0
+    assert starts[-1] == max(0, length - tile)
+    steps = np.diff(starts)
+    assert (steps > 0).all()
+    assert (steps <= tile - overlap).all()
+
+
+@pytest.mark.parametrize("overlap", [-1, 128, 200])
+def test_impossible_overlap_is_refused(overlap):
+    with pytest.raises(ValueError, match="overlap"):
+        tile_starts(300, 128, overlap)
+
+
+def test_every_tile_has_the_same_size_and_the_maximum_wins():
+    # A network that answers with its tile's number: later tiles win where tiles overlap.
+    calls = []
+
+    def network(image):
+        calls.append(image.shape)
+        return np.full((*image.shape[:3], 2), len(calls), np.float32)
+
+    output = predict_tiled(np.zeros((40, 4, 4, 1), np.float32), network, tile=16, overlap=4)
+    assert calls == [(16, 4, 4, 1)] * 3
+    assert output[:, 0, 0, 0].tolist() == [1] * 12 + [2] * 12 + [3] * 16
+
+
+def test_short_image_is_run_whole():
+    image = np.arange(32, dtype=np.float32).reshape(8, 2, 2, 1)
+    assert np.array_equal(predict_tiled(image, lambda x: x, tile=16, overlap=4), image)

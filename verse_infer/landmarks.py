@@ -1,0 +1,87 @@
+"""Stage 2: heatmaps of all vertebrae around the spine, and their local maxima."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage
+from numpy.typing import NDArray
+
+from verse_infer.centroids import Centroid
+from verse_infer.ct import Ct
+from verse_infer.lattice import Lattice, sample
+from verse_infer.networks import Network
+from verse_infer.spine import SpineRegion, normalised
+from verse_infer.tiling import predict_tiled
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Heatmaps:
+    """values: one heatmap per entry of labels, about 0 to 1; (z, y, x, labels) on lattice."""
+
+    values: Floats
+    labels: tuple[int, ...]
+    lattice: Lattice
+
+
+def predict_heatmaps(ct: Ct, region: SpineRegion, network: Network) -> Heatmaps:
+    """Heatmaps on an axis-aligned lattice along the spine."""
+    weights = network.weights
+    lattice = _lattice_along(region, weights.spacing_mm, weights.input_size)
+    hu = sample(ct, lattice, weights.smoothing_mm)
+    image = normalised(hu, weights.intensity_divisor)[..., None]
+    overlap = int(weights.options["tile_overlap"])
+    values = predict_tiled(image, network, weights.input_size[2], overlap)
+    return Heatmaps(values, weights.labels, lattice)
+
+
+def _lattice_along(region: SpineRegion, spacing: float, size: tuple[int, int, int]) -> Lattice:
+    bottom, top = region.z_range
+    slices = max(16, 16 * int(np.ceil((top - bottom) / spacing / 16)))
+    centre = (*region.centre_xy, (bottom + top) / 2)
+    return Lattice.centred(centre, spacing, (size[0], size[1], slices))
+
+
+def find_candidates(
+    heatmaps: Heatmaps, threshold: float, min_distance: int
+) -> tuple[Centroid, ...]:
+    """Local maxima above the threshold, at sub-voxel positions; LPS mm.
+
+    min_distance: a maximum is the highest voxel of the cube of this half width around it.
+    """
+    candidates = []
+    for channel, label in enumerate(heatmaps.labels):
+        heatmap = heatmaps.values[..., channel]
+        for index in _local_maxima(heatmap, threshold, min_distance):
+            x, y, z = heatmaps.lattice.point(_refined(heatmap, index)).tolist()
+            candidates.append(Centroid(label, (x, y, z), float(heatmap[tuple(index)])))
+    return tuple(candidates)
+
+
+def _local_maxima(heatmap: Floats, threshold: float, min_distance: int) -> NDArray[np.intp]:
+    """Indices z, y, x; (n, 3). Filters only the box in which anything exceeds the threshold."""
+    above = np.nonzero(heatmap > threshold)
+    if not len(above[0]):
+        return np.zeros((0, 3), np.intp)
+    low = np.array([axis.min() for axis in above])
+    box = tuple(slice(axis.min(), axis.max() + 1) for axis in above)
+    block = heatmap[box]
+    highest = scipy.ndimage.maximum_filter(block, size=2 * min_distance + 1, mode="nearest")
+    return np.asarray(np.argwhere((block == highest) & (block > threshold)) + low)
+
+
+def _refined(heatmap: Floats, index: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Continuous index x, y, z of the vertex of a parabola through three voxels along each axis."""
+    refined = index.astype(np.float64)
+    for axis in range(3):
+        step = np.zeros(3, np.intp)
+        step[axis] = 1
+        below, above = index - step, index + step
+        if below[axis] < 0 or above[axis] >= heatmap.shape[axis]:
+            continue
+        low, mid, high = (float(heatmap[tuple(i)]) for i in (below, index, above))
+        curvature = low - 2 * mid + high
+        if curvature < 0:
+            refined[axis] += np.clip(0.5 * (low - high) / curvature, -0.5, 0.5)
+    return refined[::-1]

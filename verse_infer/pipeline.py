@@ -1,0 +1,144 @@
+"""The three stages in order: one CT in memory, one result in memory. Touches no file."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_infer.anatomy import name_of
+from verse_infer.centroids import Centroid
+from verse_infer.ct import Ct
+from verse_infer.labelling import (
+    ChainRule,
+    LabellingRule,
+    SequenceRule,
+    drop_near_ends,
+    label_candidates,
+)
+from verse_infer.landmarks import find_candidates, predict_heatmaps
+from verse_infer.manifest import StageWeights
+from verse_infer.networks import Networks
+from verse_infer.segmentation import segment_vertebrae
+from verse_infer.spine import SpineRegion, locate_spine, z_range_of
+
+logger = logging.getLogger(__name__)
+NO_SPINE = "no spine found"
+NO_VERTEBRAE = "spine found, but no vertebra"
+OUTSIDE_SCAN = "centroids outside the scan ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineOptions:
+    """What a user may choose.
+
+    labelling: which rule; None takes the one the weights name.
+    end_margin_mm: vertebrae nearer to the scan's bottom or top are left out; 0 keeps all.
+    """
+
+    labelling: Literal["chain", "sequence"] | None = None
+    end_margin_mm: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """What is known of one CT.
+
+    centroids: head to foot. mask: uint8 VerSe labels, z, y, x on the CT's lattice.
+    flags: remarks for the report. seconds: by stage. spine: None if none was found or looked for.
+    """
+
+    centroids: tuple[Centroid, ...]
+    mask: NDArray[np.uint8]
+    flags: tuple[str, ...]
+    seconds: Mapping[str, float]
+    spine: SpineRegion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Runs the stages with loaded networks."""
+
+    networks: Networks
+    options: PipelineOptions = field(default_factory=PipelineOptions)
+
+    def run(self, ct: Ct, centroids: Sequence[Centroid] | None = None) -> CaseResult:
+        """Localise, label and segment; given centroids (LPS mm) replace the first two stages."""
+        seconds: dict[str, float] = {}
+        flags = list(ct.flags)
+        spine = None
+        if centroids is None:
+            spine, found = self._localise(ct, seconds, flags)
+        else:
+            found = _inside(ct, centroids)
+            if len(found) < len(centroids):
+                flags.append(OUTSIDE_SCAN)
+        with _timed(seconds, "vertebra segmentation"):
+            mask = segment_vertebrae(ct, found, self.networks["vertebra_segmentation"])
+        logger.info("vertebra segmentation: %.1f s", seconds["vertebra segmentation"])
+        flags.extend(_unsegmented(found, mask))
+        return CaseResult(found, mask, tuple(flags), seconds, spine)
+
+    def _localise(
+        self, ct: Ct, seconds: dict[str, float], flags: list[str]
+    ) -> tuple[SpineRegion | None, tuple[Centroid, ...]]:
+        with _timed(seconds, "spine localisation"):
+            spine = locate_spine(ct, self.networks["spine_localisation"])
+        logger.info("spine localisation: %.1f s, %s", seconds["spine localisation"], spine)
+        if spine is None:
+            flags.append(NO_SPINE)
+            return None, ()
+        with _timed(seconds, "vertebra localisation"):
+            centroids = self._locate_vertebrae(ct, spine)
+        names = " ".join(name_of(c.label) for c in centroids)
+        logger.info("vertebra localisation: %.1f s, %s", seconds["vertebra localisation"], names)
+        if not centroids:
+            flags.append(NO_VERTEBRAE)
+        return spine, centroids
+
+    def _locate_vertebrae(self, ct: Ct, spine: SpineRegion) -> tuple[Centroid, ...]:
+        network = self.networks["vertebra_localisation"]
+        heatmaps = predict_heatmaps(ct, spine, network)
+        rule = labelling_rule(network.weights, self.options.labelling)
+        candidates = find_candidates(
+            heatmaps, network.weights.threshold, int(network.weights.options["min_distance"])
+        )
+        z_range = z_range_of(ct.lattice)
+        labelled = label_candidates(candidates, z_range, rule)
+        return drop_near_ends(_inside(ct, labelled), z_range, self.options.end_margin_mm)
+
+
+def labelling_rule(weights: StageWeights, wanted: str | None) -> LabellingRule:
+    """The rule the user wants, else the weights' own, with the weights' numbers for it."""
+    own = weights.options.get("labelling", {})
+    name = wanted or own.get("rule", "chain")
+    numbers = own.get(name, {})
+    return SequenceRule(**numbers) if name == "sequence" else ChainRule(**numbers)
+
+
+def _inside(ct: Ct, centroids: Sequence[Centroid]) -> tuple[Centroid, ...]:
+    """The centroids that lie within the scan."""
+    last = np.asarray(ct.lattice.size) - 0.5
+    return tuple(
+        c
+        for c in centroids
+        if ((index := ct.lattice.index(c.point)) >= -0.5).all() and (index <= last).all()
+    )
+
+
+def _unsegmented(centroids: Sequence[Centroid], mask: NDArray[np.uint8]) -> Iterator[str]:
+    present = np.flatnonzero(np.bincount(mask.ravel(), minlength=1))
+    for centroid in centroids:
+        if centroid.label not in present:
+            yield f"{name_of(centroid.label)} located, but no voxel of it segmented"
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - started

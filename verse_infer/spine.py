@@ -1,0 +1,97 @@
+"""Stage 1: where the spine runs, so that the later stages look only there."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage
+from numpy.typing import NDArray
+
+from verse_infer.ct import Ct
+from verse_infer.lattice import Lattice, sample
+from verse_infer.networks import Network
+
+Floats = NDArray[np.float32]
+#: Separate pieces of the heatmap (a spine interrupted by metal) count if they weigh at least this
+#: share of the heaviest one; lighter ones are taken for noise.
+PIECE_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class SpineRegion:
+    """Where the spine is.
+
+    centre_xy: x, y of the heatmap's centre of mass, LPS mm. z_range: bottom and top of the spine,
+    LPS mm, inside the scan. height: the heatmap's maximum, about 0 to 1.
+    """
+
+    centre_xy: tuple[float, float]
+    z_range: tuple[float, float]
+    height: float
+
+
+def locate_spine(ct: Ct, network: Network) -> SpineRegion | None:
+    """The region of the spine, or None where there is none to be seen."""
+    lattice = coarse_lattice(ct.lattice, network)
+    hu = sample(ct, lattice, network.weights.smoothing_mm)
+    heatmap = network(normalised(hu, network.weights.intensity_divisor)[..., None])[..., 0]
+    return region_of_heatmap(
+        heatmap,
+        lattice,
+        threshold=network.weights.threshold,
+        margin_mm=float(network.weights.options["z_margin_mm"]),
+        scan_z_range=z_range_of(ct.lattice),
+    )
+
+
+def coarse_lattice(scan: Lattice, network: Network) -> Lattice:
+    """Axis-aligned lattice around the whole scan, centred on it, sizes divisible by 16.
+
+    At least input_size, as the papers pad every scan to one size, unless the weights' option
+    fit_to_scan says that the network was trained on lattices that follow the scan.
+    """
+    corners = scan.corners()
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    spacing = network.weights.spacing_mm
+    needed = np.ceil((high - low) / spacing / 16).astype(int) * 16
+    least = 16 if network.weights.options.get("fit_to_scan") else network.weights.input_size
+    size = np.maximum(np.maximum(needed, 16), least)
+    return Lattice.centred(((low + high) / 2).tolist(), spacing, size.tolist())
+
+
+def normalised(hu: Floats, divisor: float) -> Floats:
+    """HU / divisor, clamped to [-1, 1]."""
+    return np.asarray(np.clip(hu / np.float32(divisor), -1.0, 1.0), np.float32)
+
+
+def region_of_heatmap(
+    heatmap: Floats,
+    lattice: Lattice,
+    *,
+    threshold: float,
+    margin_mm: float,
+    scan_z_range: tuple[float, float],
+) -> SpineRegion | None:
+    """Centre of mass and z extent of what rises above the threshold; None if nothing does.
+
+    margin_mm is added to the extent at both ends, as far as the scan goes.
+    """
+    pieces, count = scipy.ndimage.label(heatmap > threshold)
+    if not count:
+        return None
+    masses = scipy.ndimage.sum_labels(heatmap, pieces, np.arange(1, count + 1))
+    kept = 1 + np.flatnonzero(masses >= PIECE_SHARE * masses.max())
+    spine = np.isin(pieces, kept)
+    weights = np.where(spine, heatmap, 0.0)
+    k, j, i = (axis.astype(np.float64) for axis in np.nonzero(spine))
+    centre = np.average(np.stack([i, j, k], axis=1), axis=0, weights=weights[spine])
+    x, y, _ = lattice.point(centre)
+    ends = lattice.point(np.array([[0.0, 0.0, k.min()], [0.0, 0.0, k.max()]]))[:, 2]
+    bottom, top = scan_z_range
+    z_range = (max(ends[0] - margin_mm, bottom), min(ends[1] + margin_mm, top))
+    return SpineRegion((float(x), float(y)), z_range, float(heatmap.max()))
+
+
+def z_range_of(lattice: Lattice) -> tuple[float, float]:
+    """LPS z of the lowest and the highest voxel centre, mm."""
+    z = lattice.corners()[:, 2]
+    return float(z.min()), float(z.max())

@@ -1,0 +1,156 @@
+"""Annotated scans on disk, in the three layouts of the VerSe data, behind one interface.
+
+restructured (BIDS-like): rawdata/sub-X/sub-X_ct.nii.gz; derivatives/sub-X/ *_ctd.json, *_msk.nii.gz
+VerSe'20: one folder per case with NAME.nii.gz, NAME_iso-ctd.json, NAME_seg.nii.gz
+VerSe'19: flat, NAME.nii.gz, NAME_ctd.json, NAME_seg.nii.gz
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_infer.centroids import Centroid
+from verse_infer.ct import Ct, from_source, read_ct
+from verse_infer.errors import InputError
+from verse_infer.lattice import Lattice, sample
+from verse_infer.verse_files import Convention, read_centroids
+from verse_train.prepared import PreparedCase, save_prepared
+
+#: Half the extent in x and y kept around the spine for stages 2 and 3, mm: half the diagonal of a
+#: rotated and enlarged sample, and some more.
+MARGIN_MM = 130.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedScan:
+    """Files of one scan. cut: centroids of vertebrae the scan cuts, where such a file exists."""
+
+    name: str
+    ct: Path
+    centroids: Path
+    convention: Convention
+    mask: Path | None = None
+    cut: Path | None = None
+
+    @property
+    def patient(self) -> str:
+        """The name without a letter after a number: acrin001a and acrin001b are one patient."""
+        return re.sub(r"(?<=\d)[a-z]$", "", self.name)
+
+
+def find_scans(root: Path) -> tuple[AnnotatedScan, ...]:
+    """All scans below root that have centroids; InputError if there is none."""
+    found = _restructured(root) if (root / "rawdata").is_dir() else _challenge(root)
+    scans = tuple(sorted(found, key=lambda scan: scan.name))
+    if not scans:
+        raise InputError(
+            f"{root}: expected annotated scans in one of the VerSe layouts, found none"
+        )
+    return scans
+
+
+def _restructured(root: Path) -> Iterable[AnnotatedScan]:
+    for ct in sorted((root / "rawdata").rglob("*_ct.nii.gz")):
+        stem = ct.name.removesuffix("_ct.nii.gz")
+        folder = root / "derivatives" / ct.parent.relative_to(root / "rawdata")
+        centroids = folder / f"{stem}_seg-subreg_ctd.json"
+        if centroids.exists():
+            yield AnnotatedScan(
+                stem.removeprefix("sub-"),
+                ct,
+                centroids,
+                "verse",
+                _if_exists(folder / f"{stem}_seg-vert_msk.nii.gz"),
+                _if_exists(folder / f"{stem}_partial_ctd.json"),
+            )
+
+
+def _challenge(root: Path) -> Iterable[AnnotatedScan]:
+    kinds: tuple[tuple[str, Convention], ...] = (
+        ("_iso-ctd.json", "verse20"),
+        ("_ctd.json", "verse19"),
+    )
+    for ct in sorted(root.rglob("*.nii.gz")):
+        stem = ct.name.removesuffix(".nii.gz")
+        for ending, convention in kinds:
+            centroids = ct.with_name(stem + ending)
+            if centroids.exists():
+                mask = _if_exists(ct.with_name(f"{stem}_seg.nii.gz"))
+                yield AnnotatedScan(stem, ct, centroids, convention, mask)
+                break
+
+
+def _if_exists(path: Path) -> Path | None:
+    return path if path.exists() else None
+
+
+def prepare_scan(
+    scan: AnnotatedScan, spacing_mm: float, smoothing_mm: float, cache: Path, *, whole: bool
+) -> Path:
+    """The scan at an isotropic spacing as a PreparedCase in the cache; made once.
+
+    whole: keep the full width and depth (stage 1), else only what lies around the spine.
+    """
+    key = hashlib.sha256(
+        repr((scan, scan.ct.stat().st_mtime_ns, spacing_mm, smoothing_mm, whole)).encode()
+    ).hexdigest()[:12]
+    path = cache / f"{scan.name}_{spacing_mm:g}mm_{key}.npz"
+    if not path.exists():
+        save_prepared(path, _prepared(scan, spacing_mm, smoothing_mm, whole=whole))
+    return path
+
+
+def _prepared(
+    scan: AnnotatedScan, spacing_mm: float, smoothing_mm: float, *, whole: bool
+) -> PreparedCase:
+    ct = read_ct(scan.ct)
+    if ct.source is None:
+        raise InputError(f"{scan.ct}: expected a CT read from a file")
+    centroids = read_centroids(scan.centroids, ct.source, scan.convention)
+    cut = read_centroids(scan.cut, ct.source, "verse") if scan.cut else ()
+    lattice = _around(ct, () if whole else (*centroids, *cut), spacing_mm)
+    mask = None
+    if scan.mask:
+        labels = from_source(_read_mask(scan.mask, ct), ct.source)
+        mask = _nearest(labels, ct.lattice, lattice)
+    hu = np.rint(sample(ct, lattice, smoothing_mm)).astype(np.int16)
+    return PreparedCase(scan.name, scan.patient, hu, mask, centroids, cut, lattice)
+
+
+def _read_mask(path: Path, ct: Ct) -> NDArray[np.uint8]:
+    """VerSe labels on the grid of the CT's file, i, j, k; InputError if it has another grid."""
+    image = nib.load(path)
+    if ct.source is None or image.shape != ct.source.shape:
+        raise InputError(f"{path}: expected the grid of its CT, got one of {image.shape} voxels")
+    return np.asarray(image.dataobj).astype(np.uint8)
+
+
+def _around(ct: Ct, centroids: Sequence[Centroid], spacing_mm: float) -> Lattice:
+    """Axis-aligned lattice over the scan, in x and y no farther than MARGIN_MM from the centroids."""
+    corners = ct.lattice.corners()
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    if centroids:
+        points = np.array([c.point for c in centroids])
+        low[:2] = np.maximum(low[:2], points[:, :2].min(axis=0) - MARGIN_MM)
+        high[:2] = np.minimum(high[:2], points[:, :2].max(axis=0) + MARGIN_MM)
+    size = np.floor((high - low) / spacing_mm).astype(int) + 1
+    return Lattice(tuple(low.tolist()), (spacing_mm,) * 3, tuple(size.tolist()))
+
+
+def _nearest(labels: NDArray[np.uint8], source: Lattice, lattice: Lattice) -> NDArray[np.uint8]:
+    """Labels of the nearest voxel of `source`, 0 outside; z, y, x on lattice."""
+    result = np.zeros(lattice.shape, np.uint8)
+    columns, rows = np.meshgrid(np.arange(lattice.size[0]), np.arange(lattice.size[1]))
+    for k in range(lattice.size[2]):
+        points = lattice.point(np.stack([columns, rows, np.full_like(rows, k)], axis=-1))
+        index = np.rint(source.index(points)).astype(int)
+        inside = ((index >= 0) & (index < source.size)).all(axis=-1)
+        column, row, plane = index[inside].T
+        result[k][inside] = labels[plane, row, column]
+    return result
