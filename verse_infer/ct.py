@@ -16,7 +16,8 @@ class SourceGeometry:
     affine: 4×4, voxel index i, j, k to RAS+ mm, exactly as read.
     shape: i, j, k.
     header: the nibabel NIfTI header (sform and qform with codes, zooms, units).
-    axes, flips: array axis d of the CT (z, y, x) runs along file axis axes[d], reversed if flips[d].
+    axes, flips: array axis d of the CT (z, y, x) runs along file axis axes[d], reversed where
+        flips[d].
     """
 
     affine: NDArray[np.float64]
@@ -41,3 +42,15 @@ class Ct:
     lattice: Lattice
     source: SourceGeometry | None = None
     flags: tuple[str, ...] = ()
+
+
+def from_source(array: NDArray[Any], source: SourceGeometry) -> NDArray[Any]:
+    """An array on the file's grid (i, j, k) as the CT's z, y, x; a view."""
+    turned = array.transpose(source.axes)
+    return turned[tuple(slice(None, None, -1 if flip else 1) for flip in source.flips)]
+
+
+def to_source(array: NDArray[Any], source: SourceGeometry) -> NDArray[Any]:
+    """An array in the CT's z, y, x as i, j, k on the file's grid; a view."""
+    turned = array[tuple(slice(None, None, -1 if flip else 1) for flip in source.flips)]
+    return turned.transpose(np.argsort(source.axes))

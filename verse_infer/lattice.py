@@ -58,5 +58,7 @@ class Lattice:
         """Axis-aligned isotropic lattice whose middle lies at centre; size: x, y, z."""
         first = [c - spacing * (n - 1) / 2 for c, n in zip(centre, size, strict=True)]
         return cls(
-            (first[0], first[1], first[2]), (spacing,) * 3, (int(size[0]), int(size[1]), int(size[2]))
+            (first[0], first[1], first[2]),
+            (spacing,) * 3,
+            (int(size[0]), int(size[1]), int(size[2])),
         )

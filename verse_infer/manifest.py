@@ -39,8 +39,8 @@ class StageWeights:
     models: averaged if several. spacing_mm: isotropic. input_size: x, y, z voxels of one call
     (a tile of stage 2, a crop of stage 3), each divisible by 16.
     smoothing_mm: Gaussian applied to the CT before sampling. intensity_divisor: HU are divided by
-    it and clamped to [-1, 1]. threshold: least height of a heatmap that counts, or least response of a
-    vertebra's voxel. labels: VerSe label of each output channel; (0,) where it is not a vertebra.
+    it and clamped to [-1, 1]. threshold: least height of a heatmap that counts, or least response
+    of a vertebra's voxel. labels: VerSe label of each output channel; (0,) where it is not a vertebra.
     options: numbers of this stage alone, such as tile_overlap or centroid_sigma.
     """
 

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
-from verse_infer.lattice import Lattice, bring_back, sample
+from verse_infer.lattice import Lattice
 from verse_infer.networks import Network
+from verse_infer.resampling import bring_back, sample
 from verse_infer.spine import normalised
 
 Floats = NDArray[np.float32]
@@ -31,7 +32,10 @@ def segment_vertebrae(
     threshold = network.weights.threshold
     for centroid in centroids:
         response, lattice = vertebra_response(ct, centroid, network)
-        where, block = bring_back(response, lattice, ct.lattice)
+        covered = bring_back(response, lattice, ct.lattice)
+        if covered is None:
+            continue
+        where, block = covered
         wins = (block > threshold) & (block > best[where])
         labels[where][wins] = centroid.label
         best[where][wins] = block[wins]
