@@ -123,8 +123,8 @@ _COMPACT = (
         "vertebra_localisation",
         "compact",
         2.0,
-        (64, 80, 128),
-        5_000,
+        (64, 64, 128),
+        4_000,
         1e-3,
         Augmentation(
             scale=0.2,
@@ -136,7 +136,6 @@ _COMPACT = (
             field_of_view_cuts=True,
         ),
         rate_falls=True,
-        near_weight=20.0,
     ),
     TrainingConfig(
         "vertebra_segmentation",

@@ -38,7 +38,7 @@ class LandmarkHeatmapLoss(keras.layers.Layer):  # type: ignore[misc]
     def __init__(
         self, sigma: float, sigma_penalty: float = 0.0, near_weight: float = 0.0, **kwargs: Any
     ) -> None:
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.sigma = sigma
         self.sigma_penalty = sigma_penalty
         self.near_weight = near_weight
@@ -72,6 +72,44 @@ class LandmarkHeatmapLoss(keras.layers.Layer):  # type: ignore[misc]
         if self.sigma_penalty > 0:
             return HEATMAP_GAMMA / ((2 * np.pi) ** 1.5 * self.sigmas**3)
         return 1.0
+
+
+@keras.saving.register_keras_serializable("verse_train")
+class LandmarkShareLoss(keras.layers.Layer):  # type: ignore[misc]
+    """Cross-entropy of the softmax over 26 vertebrae and the background, against Gaussians.
+
+    The target share of a vertebra is a Gaussian of height 1 at its centroid, the background has the
+    rest; so the shares, once learned, are heatmaps. Summed over voxels and divided by the number of
+    voxels that the Gaussians of one vertebra weigh, so that vertebrae count alike in every sample.
+    Inputs: logits against the background (batch, z, y, x, 26), landmark rows of samples.py.
+    Output: (batch, 1).
+    """
+
+    def __init__(self, sigma: float, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.sigma = sigma
+
+    def call(self, inputs: tuple[Tensor, Tensor]) -> Tensor:
+        """Loss of each sample of the batch."""
+        logits, rows = inputs
+        shape = ops.shape(logits)[1:4]
+        targets = _gaussians(rows[:, : len(LABELS)], self.sigma, shape)
+        # Where Gaussians of close vertebrae overlap, their sum must not exceed 1.
+        targets = targets / ops.maximum(ops.sum(targets, axis=-1, keepdims=True), 1.0)
+        counts = 1.0 - ops.max(_balls(rows[:, len(LABELS) :], IGNORED_RADIUS, shape), axis=-1)
+        top = ops.maximum(ops.max(logits, axis=-1), 0.0)
+        shifted = ops.exp(logits - top[..., None])
+        total = top + ops.log(ops.sum(shifted, axis=-1) + ops.exp(-top))
+        entropy = counts * (total - ops.sum(targets * logits, axis=-1))
+        vertebra = (2 * np.pi) ** 1.5 * self.sigma**3
+        present = ops.sum(rows[:, : len(LABELS), 3], axis=-1)
+        return (ops.sum(entropy, axis=(1, 2, 3)) / (vertebra * (present + 1.0)))[:, None]
+
+
+def shares(logits: Tensor) -> Tensor:
+    """Softmax over vertebrae and background, without the background; (..., 26) -> (..., 26)."""
+    background = ops.zeros_like(logits[..., :1])
+    return ops.softmax(ops.concatenate([logits, background], axis=-1))[..., :-1]
 
 
 def _gaussians(rows: Tensor, sigmas: Tensor, shape: Any) -> Tensor:

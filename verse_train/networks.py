@@ -32,27 +32,36 @@ class NetworkSize:
     spatial_filters: of the 7×7×7 convolutions of the spatial configuration part.
     leaky: slope of the leaky ReLU; 0 is a plain ReLU.
     normalised: instance normalisation after each 3×3×3 convolution.
+    logarithmic: the SpatialConfiguration-Net's factors are added as logarithms instead of
+        multiplied, and heatmaps are the softmax over all vertebrae and the background.
     """
 
     filters: tuple[int, ...]
     spatial_filters: int
     leaky: float
     normalised: bool
+    logarithmic: bool
 
 
 #: `paper` has the sizes of the papers. `compact` trains and runs on a processor: few filters where
-#: the voxels are many, more where they are few; normalised, because short trainings swing without.
+#: the voxels are many, more where they are few; normalised, because short trainings swing without;
+#: logarithmic, because cross-entropy finds 26 sparse heatmaps in thousands of steps where squared
+#: differences still answer zero everywhere (the papers train for 100,000).
 SIZES: dict[str, NetworkSize] = {
-    "paper": NetworkSize((64,) * 5, 64, 0.0, False),
-    "compact": NetworkSize((16, 32, 64, 64, 64), 32, 0.1, True),
+    "paper": NetworkSize((64,) * 5, 64, 0.0, normalised=False, logarithmic=False),
+    "compact": NetworkSize((16, 32, 64, 64, 64), 32, 0.1, normalised=True, logarithmic=True),
 }
+#: Initial logarithm of every vertebra's share against the background's, so that a new logarithmic
+#: network answers "almost surely background".
+INITIAL_LOGIT = -5.0
 
 
 def build_network(stage: Stage, size: NetworkSize) -> keras.Model:
     """The network of one stage, with float32 input and output.
 
     spine_localisation: CT -> 1 heatmap. vertebra_localisation: CT -> 26 heatmaps, in the order of
-    VERTEBRAE. vertebra_segmentation: CT and Gaussian at the centroid -> logit of this vertebra.
+    VERTEBRAE, or their logits against the background where the size is logarithmic.
+    vertebra_segmentation: CT and Gaussian at the centroid -> logit of this vertebra.
     """
     channels = 2 if stage == "vertebra_segmentation" else 1
     inputs = keras.Input((None, None, None, channels), name="image", dtype="float32")
@@ -82,44 +91,61 @@ def _u_net(tensor: Tensor, size: NetworkSize, leaky: float) -> Tensor:
 
 def _double_convolution(tensor: Tensor, filters: int, size: NetworkSize, leaky: float) -> Tensor:
     for _ in range(2):
-        tensor = keras.layers.Conv3D(
-            filters, 3, padding="same", kernel_initializer="he_normal", use_bias=not size.normalised
-        )(tensor)
-        if size.normalised:
-            tensor = InstanceNormalization()(tensor)
-        tensor = _activation(leaky)(tensor)
+        tensor = _convolution(tensor, filters, 3, size, leaky)
     return tensor
+
+
+def _convolution(
+    tensor: Tensor, filters: int, kernel: int, size: NetworkSize, leaky: float
+) -> Tensor:
+    tensor = keras.layers.Conv3D(
+        filters,
+        kernel,
+        padding="same",
+        kernel_initializer="he_normal",
+        use_bias=not size.normalised,
+    )(tensor)
+    if size.normalised:
+        tensor = InstanceNormalization()(tensor)
+    return _activation(leaky)(tensor)
 
 
 def _activation(leaky: float) -> keras.layers.Layer:
     return keras.layers.LeakyReLU(leaky) if leaky else keras.layers.ReLU()
 
 
-def _head(tensor: Tensor, channels: int, kernel: int) -> Tensor:
-    """Output convolution with small initial values, so that first predictions are near zero."""
-    initial = keras.initializers.TruncatedNormal(stddev=0.01)
+def _head(tensor: Tensor, channels: int, kernel: int, bias: float = 0.0) -> Tensor:
+    """Output convolution with small initial values, so that first predictions are near the bias."""
     return keras.layers.Conv3D(
-        channels, kernel, padding="same", kernel_initializer=initial, name="head"
+        channels,
+        kernel,
+        padding="same",
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.01),
+        bias_initializer=keras.initializers.Constant(bias),
+        name="head",
     )(tensor)
 
 
 def _spatial_configuration_net(inputs: Tensor, landmarks: int, size: NetworkSize) -> Tensor:
-    """Local heatmaps times what the configuration of all local heatmaps says of each landmark."""
+    """Local heatmaps times what the configuration of all local heatmaps says of each landmark.
+
+    In logarithms where the size says so: the product becomes a sum.
+    """
     leaky = 0.1
-    local = _head(_u_net(inputs, size, leaky), landmarks, kernel=3)
-    spatial = keras.layers.AveragePooling3D(4)(local)
+    bias = INITIAL_LOGIT if size.logarithmic else 0.0
+    local = _head(_u_net(inputs, size, leaky), landmarks, kernel=3, bias=bias)
+    seen = keras.layers.Activation("sigmoid")(local) if size.logarithmic else local
+    spatial = keras.layers.AveragePooling3D(4)(seen)
     for _ in range(3):
-        spatial = keras.layers.Conv3D(
-            size.spatial_filters, 7, padding="same", kernel_initializer="he_normal"
-        )(spatial)
-        spatial = _activation(leaky)(spatial)
-    # A positive initial bias: were both factors near zero, neither would get a gradient.
+        spatial = _convolution(spatial, size.spatial_filters, 7, size, leaky)
+    # A positive initial bias of the product: were both factors near zero, neither would learn.
     spatial = keras.layers.Conv3D(
         landmarks,
         7,
         padding="same",
-        activation="tanh",
-        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.01),
-        bias_initializer=keras.initializers.Constant(0.5),
+        activation=None if size.logarithmic else "tanh",
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.001),
+        bias_initializer=keras.initializers.Constant(0.0 if size.logarithmic else 0.5),
     )(spatial)
-    return keras.layers.Multiply()([local, Upsampling3D(4, "cubic")(spatial)])
+    merge = keras.layers.Add() if size.logarithmic else keras.layers.Multiply()
+    return merge([local, Upsampling3D(4, "cubic")(spatial)])

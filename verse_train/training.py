@@ -14,6 +14,7 @@ from verse_train.config import TrainingConfig
 from verse_train.feed import CaseGroup, Feed
 from verse_train.losses import (
     LandmarkHeatmapLoss,
+    LandmarkShareLoss,
     predicted_loss,
     segmentation_loss,
     weighted_heatmap_loss,
@@ -87,8 +88,7 @@ def training_model(config: TrainingConfig) -> keras.Model:
         network.compile(optimiser, loss=_loss(config), jit_compile=False)
         return network
     rows = keras.Input((26 + MAX_IGNORED, 4), name="landmarks", dtype="float32")
-    loss_layer = LandmarkHeatmapLoss(config.sigma, config.sigma_penalty, config.near_weight)
-    model = keras.Model([network.input, rows], loss_layer((network.output, rows)))
+    model = keras.Model([network.input, rows], _landmark_loss(config)((network.output, rows)))
     model.compile(optimiser, loss=predicted_loss, jit_compile=False)
     return model
 
@@ -96,6 +96,12 @@ def training_model(config: TrainingConfig) -> keras.Model:
 def network_of(model: keras.Model, config: TrainingConfig) -> keras.Model:
     """The network inside a training model."""
     return keras.Model(model.inputs[0], model.get_layer("output").output, name=config.stage)
+
+
+def _landmark_loss(config: TrainingConfig) -> keras.layers.Layer:
+    if SIZES[config.size].logarithmic:
+        return LandmarkShareLoss(config.sigma)
+    return LandmarkHeatmapLoss(config.sigma, config.sigma_penalty, config.near_weight)
 
 
 def _loss(config: TrainingConfig) -> Any:

@@ -1,0 +1,157 @@
+"""From anatomy to a CT: Hounsfield units by tissue, texture, point spread, noise.
+
+Values are drawn around the usual ones of CT (for example Hounsfield's scale: air -1000, water 0;
+fat -110 to -80, muscle 40 to 70; trabecular bone 80 to 350, cortical 400 to 1500). A network that
+learned on wide ranges of them has to go by shape, which carries over to real scans.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage
+from numpy.typing import NDArray
+
+from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class RenderOptions:
+    """Ranges of what is drawn at random.
+
+    spread: 0 takes the middle of each tissue's range, 1 all of it. texture_hu: standard deviation
+    of trabecular texture. noise_hu: standard deviation of the image noise. blur_mm: of the point
+    spread in plane. slice_blur_mm: along z. contrast: probability of contrast agent in the vessels.
+    metal: probability of screws or rods.
+    """
+
+    spread: float = 1.0
+    texture_hu: tuple[float, float] = (10.0, 60.0)
+    noise_hu: tuple[float, float] = (5.0, 60.0)
+    blur_mm: tuple[float, float] = (0.4, 1.0)
+    slice_blur_mm: tuple[float, float] = (0.4, 2.0)
+    contrast: float = 0.4
+    metal: float = 0.05
+
+
+TRAINING = RenderOptions()
+SAMPLE = RenderOptions(
+    0.0, (25.0, 25.0), (15.0, 15.0), (0.6, 0.6), (0.7, 0.7), contrast=0.0, metal=0.0
+)
+
+#: HU range of each tissue.
+_RANGES: dict[Tissue, tuple[float, float]] = {
+    Tissue.AIR: (-1000, -990),
+    Tissue.FAT: (-120, -70),
+    Tissue.MUSCLE: (20, 90),
+    Tissue.SKIN: (-20, 80),
+    Tissue.LUNG: (-900, -650),
+    Tissue.SOFT_ORGAN: (20, 160),
+    Tissue.BLOOD: (30, 60),
+    Tissue.BOWEL_GAS: (-950, -600),
+    Tissue.DISC: (50, 140),
+    Tissue.SPINAL_CANAL: (0, 60),
+    Tissue.CARTILAGE: (70, 220),
+    Tissue.VERTEBRA: (60, 380),
+    Tissue.RIB: (60, 380),
+    Tissue.SACRUM: (50, 350),
+    Tissue.OTHER_BONE: (60, 380),
+    Tissue.TABLE: (-700, 200),
+    Tissue.METAL: (2500, 6000),
+    Tissue.CEMENT: (1000, 2200),
+}
+_BONES = (Tissue.VERTEBRA, Tissue.RIB, Tissue.SACRUM, Tissue.OTHER_BONE)
+
+
+def render_ct(
+    anatomy: AnatomyMap, rng: np.random.Generator, options: RenderOptions = TRAINING
+) -> NDArray[np.int16]:
+    """HU, int16, z, y, x on the anatomy's lattice."""
+    hu = _tissue_values(rng, options)[anatomy.tissue]
+    bone = np.isin(anatomy.tissue, [int(t) for t in _BONES])
+    hu += _texture(anatomy, bone, rng, options)
+    _add_cortex(hu, anatomy, bone, rng, options)
+    if rng.random() < options.metal:
+        _add_screws(hu, anatomy, rng)
+    spacing = anatomy.lattice.spacing
+    in_plane, along_z = rng.uniform(*options.blur_mm), rng.uniform(*options.slice_blur_mm)
+    sigmas = (along_z / spacing[2], in_plane / spacing[1], in_plane / spacing[0])
+    hu = scipy.ndimage.gaussian_filter(hu, sigmas, truncate=2.5)
+    hu += np.float32(rng.uniform(*options.noise_hu)) * _noise(hu.shape, rng)
+    return np.asarray(np.clip(np.rint(hu), -1024, 8000), np.int16)
+
+
+def _tissue_values(rng: np.random.Generator, options: RenderOptions) -> Floats:
+    values = np.zeros(len(Tissue), np.float32)
+    for tissue, (low, high) in _RANGES.items():
+        middle, half = (low + high) / 2, options.spread * (high - low) / 2
+        values[tissue] = rng.uniform(middle - half, middle + half)
+    # The bones of one body are about equally dense.
+    for tissue in _BONES[1:]:
+        values[tissue] = values[Tissue.VERTEBRA] * (1 + options.spread * rng.uniform(-0.2, 0.2))
+    if rng.random() < options.contrast:
+        values[Tissue.BLOOD] = rng.uniform(120, 400)
+    return values
+
+
+def _texture(
+    anatomy: AnatomyMap, bone: NDArray[np.bool_], rng: np.random.Generator, options: RenderOptions
+) -> Floats:
+    """Trabecular and organ texture: noise of a few millimetres, stronger in bone and lung."""
+    sigma = [1.2 / s for s in anatomy.lattice.spacing[::-1]]
+    field = scipy.ndimage.gaussian_filter(
+        rng.standard_normal(anatomy.tissue.shape, np.float32), sigma, truncate=2.0
+    )
+    field /= max(float(field.std()), 1e-6)
+    strength = np.float32(rng.uniform(*options.texture_hu))
+    weight = np.where(bone, 1.0, np.where(anatomy.tissue == Tissue.LUNG, 1.0, 0.15))
+    return np.asarray(strength * field * weight, np.float32)
+
+
+def _add_cortex(
+    hu: Floats,
+    anatomy: AnatomyMap,
+    bone: NDArray[np.bool_],
+    rng: np.random.Generator,
+    options: RenderOptions,
+) -> None:
+    """A dense shell: bone whose neighbourhood is partly not bone, the more the denser."""
+    thickness = 1.3 + options.spread * rng.uniform(-0.6, 0.8)
+    density = 800 + options.spread * rng.uniform(-450, 500)
+    size = [max(1, 2 * round(thickness / s) + 1) for s in anatomy.lattice.spacing[::-1]]
+    size = [max(n, 3) if s <= 2.5 else n for n, s in zip(size, anatomy.lattice.spacing[::-1], strict=True)]
+    # Each vertebra has a shell of its own, also where it touches its neighbour.
+    own = np.where(bone, anatomy.vertebrae.astype(np.int16) + 1, 0)
+    inner = (scipy.ndimage.minimum_filter(own, size) == own) & (
+        scipy.ndimage.maximum_filter(own, size) == own
+    )
+    shell = bone & ~inner
+    hu[shell] = np.maximum(hu[shell], np.float32(density) * rng.uniform(0.7, 1.0, int(shell.sum())))
+
+
+def _add_screws(hu: Floats, anatomy: AnatomyMap, rng: np.random.Generator) -> None:
+    """A pair of pedicle screws through each of some neighbouring vertebrae."""
+    centroids = anatomy.centroids
+    if len(centroids) < 2:
+        return
+    first = int(rng.integers(len(centroids) - 1))
+    value = np.float32(rng.uniform(2000, 6000))
+    for centroid in centroids[first : first + int(rng.integers(2, 5))]:
+        for side in (-1, 1):
+            way = np.linspace(0, 1, 60)[:, None]
+            start = np.array(centroid.point) + [side * 8.0, -8.0, 0.0]
+            points = start + way * np.array([side * 10.0, 50.0, 3.0])
+            for offset in rng.uniform(-2.2, 2.2, (12, 3)):
+                index = np.rint(anatomy.lattice.index(points + offset)).astype(int)
+                index = index[((index >= 0) & (index < anatomy.lattice.size)).all(axis=1)]
+                hu[index[:, 2], index[:, 1], index[:, 0]] = value
+
+
+def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    """Noise with unit standard deviation, partly correlated between neighbours in plane."""
+    white = rng.standard_normal(shape, np.float32)
+    if rng.random() < 0.5:
+        return white
+    smooth = scipy.ndimage.uniform_filter(white, (1, 2, 2))
+    return np.asarray(smooth / max(float(smooth.std()), 1e-6), np.float32)
