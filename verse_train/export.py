@@ -2,10 +2,10 @@
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -18,6 +18,15 @@ from verse_infer.manifest import (
     StageWeights,
     folder_checksum,
 )
+from verse_train.losses import shares
+
+
+Answer = Literal["as is", "sigmoid", "shares"]
+_FINISH: dict[Answer, Callable[[Any], Any]] = {
+    "as is": lambda output: output,
+    "sigmoid": keras.ops.sigmoid,
+    "shares": shares,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +35,13 @@ class StageExport:
 
     networks: Keras models as build_network makes them; averaged at run time if several.
     weights: the entry; its `models` is filled in by the export.
+    answer: what the SavedModel makes of the network's output: nothing, responses of logits
+    (sigmoid), or heatmaps of logits (shares).
     """
 
     networks: Sequence[keras.Model]
     weights: StageWeights
+    answer: Answer = "as is"
 
 
 def export_weights(
@@ -44,7 +56,7 @@ def export_weights(
             models = []
             for number, network in enumerate(stages[stage].networks):
                 model = f"{stage}/model{number}"
-                save_frozen(network, partial / model, with_sigmoid=stage == STAGES[2])
+                save_frozen(network, partial / model, stages[stage].answer)
                 models.append(ModelFolder(model, folder_checksum(partial / model)))
             entries[stage] = {
                 **asdict(stages[stage].weights),
@@ -62,11 +74,11 @@ def export_weights(
         partial.rename(folder)
 
 
-def save_frozen(network: keras.Model, folder: Path, *, with_sigmoid: bool) -> None:
+def save_frozen(network: keras.Model, folder: Path, answer: Answer = "as is") -> None:
     """One SavedModel whose weights are constants of its graph: image -> output, float32.
 
     The network is rebuilt in float32 whatever policy it was trained with. Any batch, z, y, x
-    (divisible by 16). with_sigmoid: the network answers with logits, the SavedModel with responses.
+    (divisible by 16).
     Frozen weights let TensorFlow fuse convolution, bias and activation when it loads the graph.
     """
     import tensorflow as tf
@@ -78,8 +90,7 @@ def save_frozen(network: keras.Model, folder: Path, *, with_sigmoid: bool) -> No
     channels = plain.input_shape[-1]
 
     def run(image: Any) -> dict[str, Any]:
-        output = plain(image, training=False)
-        return {"output": tf.sigmoid(output) if with_sigmoid else output}
+        return {"output": _FINISH[answer](plain(image, training=False))}
 
     signature = [tf.TensorSpec((None, None, None, None, channels), tf.float32, "image")]
     frozen = convert_variables_to_constants_v2(

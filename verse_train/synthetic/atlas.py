@@ -26,23 +26,30 @@ HIGH = (185.0, 75.0, 1640.0)
 #: What no part fills is fat below the skin, to this depth, and muscle beyond.
 FAT_MM = 14.0
 _ORDINALS = (
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
-).split()
+    *("first", "second", "third", "fourth", "fifth", "sixth"),
+    *("seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"),
+)
 #: First match of a part's name decides its tissue; later parts of this list are drawn over earlier.
 _TISSUES: tuple[tuple[str, Tissue], ...] = (
     (r"^skin$", Tissue.SKIN),
     (r"muscle|psoas|iliacus|trapezius|diaphragm|longus|scalene|erector|multifid", Tissue.MUSCLE),
-    (r"liver|spleen|kidney|pancreas|stomach|duodenum|jejunum|ileum|colon|rectum|bladder|segment "
-     r"of|prostate|esophagus|brain|lobe|gyrus|cerebell|thyroid|gland", Tissue.SOFT_ORGAN),
+    (
+        r"liver|spleen|kidney|pancreas|stomach|duodenum|jejunum|ileum|colon|rectum|bladder|segment "
+        r"of|prostate|esophagus|brain|lobe|gyrus|cerebell|thyroid|gland",
+        Tissue.SOFT_ORGAN,
+    ),
     (r"heart|ventric|atri|aort|vena cava|artery|vein|trunk", Tissue.BLOOD),
     (r"trachea|bronch", Tissue.BOWEL_GAS),
     (r"intervertebral disk", Tissue.DISC),
     (r"cartilage", Tissue.CARTILAGE),
     (r"sacrum|coccyx", Tissue.SACRUM),
     (r"\brib\b", Tissue.RIB),
-    (r"hip bone|ilium|ischium|pubis|femur|sternum|manubrium|clavicle|scapula|humerus|mandible|maxilla"
-     r"|occipital|temporal bone|parietal bone|frontal bone|sphenoid|hyoid|zygomatic|ethmoid"
-     r"|tooth|incisor|molar|canine|nasal bone|vomer|palatine|patella", Tissue.OTHER_BONE),
+    (
+        r"hip bone|ilium|ischium|pubis|femur|sternum|manubrium|clavicle|scapula|humerus|mandible|maxilla"
+        r"|occipital|temporal bone|parietal bone|frontal bone|sphenoid|hyoid|zygomatic|ethmoid"
+        r"|tooth|incisor|molar|canine|nasal bone|vomer|palatine|patella",
+        Tissue.OTHER_BONE,
+    ),
 )
 
 
@@ -170,7 +177,7 @@ def _lungs(
     reach = max(1, round(14 / lattice.spacing[2]))
     for k in np.flatnonzero((z > 1060) & (z < 1380)):
         # Ribs slope: the cage of a slice shows in the slices around it.
-        ribs = cage[max(k - reach, 0) : k + reach].any(axis=0)
+        ribs = np.asarray(cage[max(k - reach, 0) : k + reach].any(axis=0))
         inside = _between_along(ribs, 0) & _between_along(ribs, 1)
         lungs[k] = inside & (z[k] > floor)
     return lungs

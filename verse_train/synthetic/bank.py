@@ -62,9 +62,7 @@ def prepared(
     )
 
 
-def _invented(
-    spacing: float, size: tuple[int, int, int], rng: np.random.Generator
-) -> AnatomyMap:
+def _invented(spacing: float, size: tuple[int, int, int], rng: np.random.Generator) -> AnatomyMap:
     """An invented body; the field of view lies anywhere along its spine."""
     lattice = Lattice.centred((0.0, -25.0, 0.0), spacing, size)
     return invent_anatomy(lattice, rng, middle=(rng.uniform(-15, 15), 0.0, rng.uniform(-310, 280)))
@@ -75,13 +73,18 @@ def cut_out(
 ) -> AnatomyMap:
     """A field of view of an atlas body around a random vertebra; labels of the nearest voxel."""
     centre = atlas.centroids[int(rng.integers(len(atlas.centroids)))].point
-    middle = np.array(centre) + [rng.uniform(-15, 15), -25.0 + rng.uniform(-10, 10), 0.0]
-    lattice = Lattice.centred(middle.tolist(), spacing, size)
+    x, y, z = centre
+    middle = (x + rng.uniform(-15, 15), y - 25.0 + rng.uniform(-10, 10), z)
+    lattice = Lattice.centred(middle, spacing, size)
     picks = [
         np.rint((o + s * np.arange(n) - a) / b).astype(int)
         for o, s, n, a, b in zip(
-            lattice.origin, lattice.spacing, lattice.size, atlas.lattice.origin,
-            atlas.lattice.spacing, strict=True,
+            lattice.origin,
+            lattice.spacing,
+            lattice.size,
+            atlas.lattice.origin,
+            atlas.lattice.spacing,
+            strict=True,
         )
     ]
     tissue, vertebrae = (_picked(array, picks) for array in (atlas.tissue, atlas.vertebrae))
@@ -113,9 +116,7 @@ def _with_centroids(
         for c in centroids
         if ((index := lattice.index(c.point)) >= 0).all() and (index < lattice.size).all()
     ]
-    whole = [
-        c for c in seen if inside[c.label] > 0.9 * volumes[c.label] and c.label not in border
-    ]
+    whole = [c for c in seen if inside[c.label] > 0.9 * volumes[c.label] and c.label not in border]
     cut = [c for c in seen if c not in whole]
     return AnatomyMap(tissue, vertebrae, tuple(whole), tuple(cut), lattice)
 
@@ -126,7 +127,9 @@ def _border_labels(vertebrae: NDArray[np.uint8]) -> set[int]:
 
 
 def masked_shapes(
-    mask: NDArray[np.uint8], lattice: Lattice, centroids: Sequence[Centroid],
+    mask: NDArray[np.uint8],
+    lattice: Lattice,
+    centroids: Sequence[Centroid],
     rng: np.random.Generator,
 ) -> AnatomyMap:
     """Real vertebra masks in a made-up surrounding of soft-tissue blobs and gas."""
@@ -135,7 +138,11 @@ def masked_shapes(
     coarse = [max(2, n // 14) for n in mask.shape]
     zoom = [n / c for n, c in zip(mask.shape, coarse, strict=True)]
     field = scipy.ndimage.zoom(
-        rng.standard_normal(coarse).astype(np.float32), zoom, order=1, grid_mode=True, mode="nearest"
+        rng.standard_normal(coarse).astype(np.float32),
+        zoom,
+        order=1,
+        grid_mode=True,
+        mode="nearest",
     )
     kinds = np.array([Tissue.BOWEL_GAS, Tissue.FAT, Tissue.MUSCLE, Tissue.SOFT_ORGAN, Tissue.BLOOD])
     tissue = kinds[np.digitize(field, [-1.1, -0.5, 0.2, 0.8])].astype(np.uint8)

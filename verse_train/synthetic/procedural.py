@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import scipy.ndimage
@@ -63,11 +64,14 @@ def _add_vertebra(
     """Draw one vertebra where no other is; returns the share of its volume inside the lattice."""
     shape = shape_of(vertebra.label, vertebra.distance, rng, variation)
     low, high = extent_mm(shape)
-    corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1])
-                        for z in (low[2], high[2])])
+    corners = np.array(
+        [[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
+    )
     index = lattice.index(corners @ vertebra.axes + vertebra.centre)
     first, last = np.floor(index.min(axis=0)).astype(int), np.ceil(index.max(axis=0)).astype(int)
-    inside_lattice = [slice(max(a, 0), min(b + 1, n)) for a, b, n in zip(first, last, lattice.size, strict=True)]
+    inside_lattice = [
+        slice(max(a, 0), min(b + 1, n)) for a, b, n in zip(first, last, lattice.size, strict=True)
+    ]
     grid = np.stack(
         np.meshgrid(*(np.arange(a, b + 1) for a, b in zip(first, last, strict=True)), indexing="ij")
     )
@@ -99,13 +103,16 @@ def _largest(bone: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _add_discs(tissue: NDArray[np.uint8], lattice: Lattice, spine: Sequence[Posed]) -> None:
     """Discs as short cylinders between bodies; the vertebrae are drawn over them."""
-    for upper, lower in zip(spine[:-1], spine[1:], strict=True):
+    for upper, lower in pairwise(spine):
         if upper.label == label_of("C1"):
             continue
         between = replace(upper, centre=(upper.centre + lower.centre) / 2, distance=upper.distance)
         shape = shape_of(upper.label, upper.distance, np.random.default_rng(0), 0.0)
         _draw(
-            tissue, lattice, between, np.array([shape.width, shape.depth, 0.8 * upper.distance]) / 2,
+            tissue,
+            lattice,
+            between,
+            np.array([shape.width, shape.depth, 0.8 * upper.distance]) / 2,
             Tissue.DISC,
         )
 
@@ -121,7 +128,11 @@ def _add_canal(tissue: NDArray[np.uint8], lattice: Lattice, spine: Sequence[Pose
 
 
 def _draw(
-    tissue: NDArray[np.uint8], lattice: Lattice, frame: Posed, half: NDArray[np.float64], kind: Tissue
+    tissue: NDArray[np.uint8],
+    lattice: Lattice,
+    frame: Posed,
+    half: NDArray[np.float64],
+    kind: Tissue,
 ) -> None:
     """An elliptic cylinder of half width, half depth, half height in a vertebra's frame."""
     reach = float(np.linalg.norm(half))
@@ -144,7 +155,8 @@ def _annotated(
     shares: dict[int, float],
 ) -> tuple[tuple[Centroid, ...], tuple[Centroid, ...]]:
     """Centroids of whole vertebrae and of cut ones whose centre the lattice holds."""
-    whole, cut = [], []
+    whole: list[Centroid] = []
+    cut: list[Centroid] = []
     for vertebra in spine:
         index = lattice.index(vertebra.centre)
         if (index < 0).any() or (index > np.array(lattice.size) - 1).any():

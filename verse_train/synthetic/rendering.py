@@ -120,7 +120,10 @@ def _add_cortex(
     thickness = 1.3 + options.spread * rng.uniform(-0.6, 0.8)
     density = 800 + options.spread * rng.uniform(-450, 500)
     size = [max(1, 2 * round(thickness / s) + 1) for s in anatomy.lattice.spacing[::-1]]
-    size = [max(n, 3) if s <= 2.5 else n for n, s in zip(size, anatomy.lattice.spacing[::-1], strict=True)]
+    size = [
+        max(n, 3) if s <= 2.5 else n
+        for n, s in zip(size, anatomy.lattice.spacing[::-1], strict=True)
+    ]
     # Each vertebra has a shell of its own, also where it touches its neighbour.
     own = np.where(bone, anatomy.vertebrae.astype(np.int16) + 1, 0)
     inner = (scipy.ndimage.minimum_filter(own, size) == own) & (
@@ -140,7 +143,7 @@ def _add_screws(hu: Floats, anatomy: AnatomyMap, rng: np.random.Generator) -> No
     for centroid in centroids[first : first + int(rng.integers(2, 5))]:
         for side in (-1, 1):
             way = np.linspace(0, 1, 60)[:, None]
-            start = np.array(centroid.point) + [side * 8.0, -8.0, 0.0]
+            start = np.array(centroid.point) + np.array([side * 8.0, -8.0, 0.0])
             points = start + way * np.array([side * 10.0, 50.0, 3.0])
             for offset in rng.uniform(-2.2, 2.2, (12, 3)):
                 index = np.rint(anatomy.lattice.index(points + offset)).astype(int)

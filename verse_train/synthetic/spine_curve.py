@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +56,7 @@ def pose_spine(names: Sequence[str], rng: np.random.Generator, variation: float)
     (size ±15 %, sagittal offsets ×0.4 to 1.6, scoliosis of up to about 25 mm).
     """
     labels = [label_of(name) for name in names]
-    steps = np.array(
-        [MEAN_OFFSETS_MM[pair] for pair in zip(labels[:-1], labels[1:], strict=True)], np.float64
-    )
+    steps = np.array([MEAN_OFFSETS_MM[pair] for pair in pairwise(labels)], np.float64)
     steps[:, 1] *= 1 + variation * rng.uniform(-0.6, 0.6)
     steps *= 1 + variation * rng.uniform(-0.15, 0.15)
     steps *= 1 + variation * rng.uniform(-0.04, 0.04, (len(steps), 1))
@@ -76,7 +75,7 @@ def pose_spine(names: Sequence[str], rng: np.random.Generator, variation: float)
 def _axes(centres: Vector) -> list[Vector]:
     upward = -np.gradient(centres, axis=0)
     axes = []
-    for direction in upward:
+    for direction in np.asarray(upward):
         up = direction / np.linalg.norm(direction)
         left = np.array([1.0, 0.0, 0.0]) - up[0] * up
         left /= np.linalg.norm(left)

@@ -114,7 +114,9 @@ def add_pelvis(
     for side in (-1, 1):
         centre = start + np.array([side * 78.0, -12.0, -10.0])
         outer = _ellipsoid(x, y, z, centre, np.array([34.0, 62.0, 62.0]))
-        inner = _ellipsoid(x, y, z, centre - np.array([side * 9.0, 12.0, 0.0]), np.array([34, 64, 64]))
+        inner = _ellipsoid(
+            x, y, z, centre - np.array([side * 9.0, 12.0, 0.0]), np.array([34, 64, 64])
+        )
         tissue[outer & ~inner & ~_is_vertebra(tissue)] = Tissue.OTHER_BONE
 
 
@@ -129,13 +131,18 @@ def add_skull(tissue: Tissues, lattice: Lattice, spine: Sequence[Posed]) -> None
     opening = (x[None, None, :] - middle[0]) ** 2 + (y[None, :, None] - spine[0].centre[1]) ** 2
     shell = outer & ~inner & (opening > 17**2)
     tissue[inner] = Tissue.SOFT_ORGAN
-    jaw = _ellipsoid(x, y, z, spine[1].centre + np.array([0, -75, 5.0]), np.array([50.0, 45.0, 16.0]))
-    hollow = _ellipsoid(x, y, z, spine[1].centre + np.array([0, -62, 5.0]), np.array([40.0, 45.0, 30.0]))
+    jaw = _ellipsoid(
+        x, y, z, spine[1].centre + np.array([0, -75, 5.0]), np.array([50.0, 45.0, 16.0])
+    )
+    hollow = _ellipsoid(
+        x, y, z, spine[1].centre + np.array([0, -62, 5.0]), np.array([40.0, 45.0, 30.0])
+    )
     tissue[(shell | (jaw & ~hollow)) & ~_is_vertebra(tissue)] = Tissue.OTHER_BONE
 
 
 def _is_vertebra(tissue: Tissues) -> NDArray[np.bool_]:
-    return (tissue == Tissue.VERTEBRA) | (tissue == Tissue.SPINAL_CANAL) | (tissue == Tissue.DISC)
+    kept = (Tissue.VERTEBRA, Tissue.SPINAL_CANAL, Tissue.DISC)
+    return np.isin(tissue, [int(kind) for kind in kept])
 
 
 def _ellipsoid(x: Vector, y: Vector, z: Vector, centre: Vector, radii: Vector) -> NDArray[np.bool_]:
@@ -165,7 +172,7 @@ def _axes(lattice: Lattice) -> tuple[Vector, Vector, Vector]:
         o + s * np.arange(n)
         for o, s, n in zip(lattice.origin, lattice.spacing, lattice.size, strict=True)
     )
-    return x, y, z
+    return np.asarray(x), np.asarray(y), np.asarray(z)
 
 
 def _spine_at(z: Vector, spine: Sequence[Posed]) -> tuple[Vector, Vector]:
@@ -191,7 +198,9 @@ def _neck_share(z: Vector, spine: Sequence[Posed]) -> Vector:
 
 def _waves(lattice: Lattice, rng: np.random.Generator, amplitude: float) -> NDArray[np.float32]:
     """Smooth random values with a standard deviation near the amplitude; wave length about 40 mm."""
-    coarse = [max(2, int(np.ceil(n * s / 20))) for n, s in zip(lattice.size, lattice.spacing, strict=True)]
+    coarse = [
+        max(2, int(np.ceil(n * s / 20))) for n, s in zip(lattice.size, lattice.spacing, strict=True)
+    ]
     noise = rng.standard_normal(coarse[::-1]).astype(np.float32)
     zoom = [n / c for n, c in zip(lattice.shape, noise.shape, strict=True)]
     smooth = scipy.ndimage.zoom(noise, zoom, order=1, mode="nearest", grid_mode=True)

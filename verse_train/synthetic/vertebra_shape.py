@@ -57,13 +57,17 @@ class VertebraShape:
         return 0.5 * (self.depth + self.canal_depth)
 
 
-def shape_of(label: int, distance: float, rng: np.random.Generator, variation: float) -> VertebraShape:
+def shape_of(
+    label: int, distance: float, rng: np.random.Generator, variation: float
+) -> VertebraShape:
     """A vertebra of this level whose neighbours' centres are `distance` away; sizes vary by ±10 %."""
     rank = CRANIOCAUDAL_LABELS.index(label)
     known = [CRANIOCAUDAL_LABELS.index(label_of(name)) for name in _LEVELS]
     row = np.array([np.interp(rank, known, column) for column in _TABLE.T])
     row[:7] *= 1 + variation * rng.uniform(-0.1, 0.1, 7)
-    return VertebraShape(label, row[0], row[1], _HEIGHT_SHARE[name_of(label)[0]] * distance, *row[2:])
+    return VertebraShape(
+        label, row[0], row[1], _HEIGHT_SHARE[name_of(label)[0]] * distance, *row[2:]
+    )
 
 
 def extent_mm(shape: VertebraShape) -> tuple[Vector, Vector]:
@@ -71,7 +75,9 @@ def extent_mm(shape: VertebraShape) -> tuple[Vector, Vector]:
     back = shape.canal_centre + shape.canal_depth / 2 + 6 + shape.spinous
     side = max(shape.span + 6, shape.width / 2 + 2, 30.0)
     drop = 0.8 * shape.height + shape.spinous * shape.slope + 8
-    return np.array([-side, -shape.depth / 2 - 4, -drop]), np.array([side, back, 1.6 * shape.height])
+    return np.array([-side, -shape.depth / 2 - 4, -drop]), np.array(
+        [side, back, 1.6 * shape.height]
+    )
 
 
 def inside_vertebra(shape: VertebraShape, local: Vector) -> Inside:
@@ -91,7 +97,9 @@ def _body(shape: VertebraShape, x: Vector, y: Vector, z: Vector) -> Inside:
     """Elliptic cylinder with a waist, flattened where it faces the canal."""
     relative = np.clip(2 * z / shape.height, -1, 1)
     waist = 0.90 + 0.10 * relative**2
-    ellipse = np.abs(2 * x / (shape.width * waist)) ** 2.4 + np.abs(2 * y / (shape.depth * waist)) ** 2.4
+    ellipse = (
+        np.abs(2 * x / (shape.width * waist)) ** 2.4 + np.abs(2 * y / (shape.depth * waist)) ** 2.4
+    )
     # Endplates are slightly concave.
     rim = np.clip(ellipse, 0, 1)
     half = shape.height / 2 * (0.93 + 0.07 * rim)
