@@ -20,7 +20,6 @@ from verse_infer.manifest import (
 )
 from verse_train.losses import shares
 
-
 Answer = Literal["as is", "sigmoid", "shares"]
 _FINISH: dict[Answer, Callable[[Any], Any]] = {
     "as is": lambda output: output,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from verse_infer.errors import UsageError
 from verse_train.config import TrainingConfig
 from verse_train.prepared import PreparedCase, load_prepared
 from verse_train.samples import Sample, draw_sample
@@ -25,6 +26,18 @@ class CaseGroup:
 
     paths: tuple[Path, ...]
     weight: float
+
+
+def case_group(folder: Path, weight: float, without: Sequence[str] = ()) -> CaseGroup:
+    """All prepared cases of a folder, except those of the given patients."""
+    kept = []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path, allow_pickle=False) as stored:
+            if str(stored["patient"]) not in without:
+                kept.append(path)
+    if not kept:
+        raise UsageError(f"{folder}: expected prepared cases (.npz), found none to train on")
+    return CaseGroup(tuple(kept), weight)
 
 
 @dataclass

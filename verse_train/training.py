@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from verse_infer.errors import UsageError
 from verse_train.config import TrainingConfig
 from verse_train.feed import CaseGroup, Feed
 from verse_train.losses import (
@@ -75,6 +76,14 @@ def train(config: TrainingConfig, groups: Sequence[CaseGroup], run: RunSettings)
             ],
         )
     return network_of(model, config)
+
+
+def load_network(folder: Path, config: TrainingConfig) -> keras.Model:
+    """The network of a training folder's last checkpoint."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        raise UsageError(f"{folder}: expected a training's folder with {CHECKPOINT}")
+    return network_of(keras.models.load_model(path, custom_objects=_losses(config)), config)
 
 
 def training_model(config: TrainingConfig) -> keras.Model:

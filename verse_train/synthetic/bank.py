@@ -1,18 +1,22 @@
 """Synthetic scans as prepared cases: a bank drawn once, from which trainings take their samples."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
 from verse_infer.centroids import Centroid
+from verse_infer.ct import SourceGeometry, from_source
+from verse_infer.grid_geometry import grid_geometry
 from verse_infer.lattice import Lattice
+from verse_infer.verse_files import read_centroids
 from verse_train.networks import Stage
 from verse_train.prepared import PreparedCase, save_prepared
-from verse_train.synthetic.anatomy_map import AnatomyMap
+from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
 from verse_train.synthetic.procedural import invent_anatomy
 from verse_train.synthetic.rendering import TRAINING, RenderOptions, render_ct
 
@@ -22,6 +26,11 @@ _LATTICES: dict[Stage, tuple[float, tuple[int, int], tuple[float, float]]] = {
     "vertebra_localisation": (2.0, (120, 120), (110.0, 420.0)),
     "vertebra_segmentation": (1.0, (150, 150), (110.0, 150.0)),
 }
+
+
+def bank_spacing(stage: Stage) -> float:
+    """Isotropic spacing of a stage's synthetic scans, mm."""
+    return _LATTICES[stage][0]
 
 
 def fill_bank(folder: Path, stage: Stage, count: int, seed: int, atlas: AnatomyMap | None) -> None:
@@ -76,17 +85,7 @@ def cut_out(
     x, y, z = centre
     middle = (x + rng.uniform(-15, 15), y - 25.0 + rng.uniform(-10, 10), z)
     lattice = Lattice.centred(middle, spacing, size)
-    picks = [
-        np.rint((o + s * np.arange(n) - a) / b).astype(int)
-        for o, s, n, a, b in zip(
-            lattice.origin,
-            lattice.spacing,
-            lattice.size,
-            atlas.lattice.origin,
-            atlas.lattice.spacing,
-            strict=True,
-        )
-    ]
+    picks = _nearest_indices(atlas.lattice, lattice)
     tissue, vertebrae = (_picked(array, picks) for array in (atlas.tissue, atlas.vertebrae))
     volumes = np.bincount(atlas.vertebrae.ravel(), minlength=29) * np.prod(atlas.lattice.spacing)
     return _with_centroids(tissue, vertebrae, atlas.centroids, volumes, lattice)
@@ -126,6 +125,57 @@ def _border_labels(vertebrae: NDArray[np.uint8]) -> set[int]:
     return set(np.unique(vertebrae[[0, -1]]).tolist()) - {0}
 
 
+def fill_mask_bank(folder: Path, mask: Path, count: int, seed: int) -> None:
+    """Scans 0 to count - 1 around a real VerSe mask (…_msk.nii.gz with its …_ctd.json beside it).
+
+    Only stage 3 learns from them: beside the vertebrae everything is made up.
+    """
+    labels, lattice, centroids = _real_mask(mask)
+    for number in range(count):
+        path = folder / f"{mask.name.split('_seg')[0]}-{seed}-{number:04d}.npz"
+        if not path.exists():
+            rng = np.random.default_rng((seed, number))
+            anatomy = masked_shapes(labels, lattice, centroids, rng)
+            save_prepared(path, prepared(path.stem, anatomy, rng, TRAINING))
+
+
+def _real_mask(path: Path) -> tuple[NDArray[np.uint8], Lattice, tuple[Centroid, ...]]:
+    """A mask on a 1 mm lattice with some room around it, its stairs of thick slices smoothed."""
+    image = nib.load(path)
+    grid = grid_geometry(image.affine, image.shape)
+    source = SourceGeometry(image.affine, image.shape, image.header, grid.axes, grid.flips)
+    voxels = from_source(np.asarray(image.dataobj).astype(np.uint8), source)
+    low, high = grid.lattice.corners().min(axis=0) - 15, grid.lattice.corners().max(axis=0) + 15
+    size = (high - low).astype(int)
+    lattice = Lattice(tuple(low.tolist()), (1.0, 1.0, 1.0), tuple(size.tolist()))
+    labels = _smoothed(_picked(voxels, _nearest_indices(grid.lattice, lattice)))
+    stem = path.name.split("_seg-vert")[0]
+    found = read_centroids(path.with_name(f"{stem}_seg-subreg_ctd.json"), source)
+    return labels, lattice, tuple(c for c in found if (labels == c.label).any())
+
+
+def _smoothed(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    result, best = np.zeros_like(labels), np.full(labels.shape, 0.5, np.float32)
+    for label in np.unique(labels)[1:]:
+        share = scipy.ndimage.gaussian_filter((labels == label).astype(np.float32), (1.0, 0.4, 0.4))
+        wins = share > best
+        result[wins], best[wins] = label, share[wins]
+    return result
+
+
+def _nearest_indices(grid: Lattice, lattice: Lattice) -> list[NDArray[np.intp]]:
+    """Per axis x, y, z: the index of the grid nearest to each voxel of another lattice.
+
+    Both axis-aligned.
+    """
+    return [
+        np.rint((o + s * np.arange(n) - a) / b).astype(np.intp)
+        for o, s, n, a, b in zip(
+            lattice.origin, lattice.spacing, lattice.size, grid.origin, grid.spacing, strict=True
+        )
+    ]
+
+
 def masked_shapes(
     mask: NDArray[np.uint8],
     lattice: Lattice,
@@ -133,27 +183,12 @@ def masked_shapes(
     rng: np.random.Generator,
 ) -> AnatomyMap:
     """Real vertebra masks in a made-up surrounding of soft-tissue blobs and gas."""
-    from verse_train.synthetic.anatomy_map import Tissue
-
     coarse = [max(2, n // 14) for n in mask.shape]
     zoom = [n / c for n, c in zip(mask.shape, coarse, strict=True)]
-    field = scipy.ndimage.zoom(
-        rng.standard_normal(coarse).astype(np.float32),
-        zoom,
-        order=1,
-        grid_mode=True,
-        mode="nearest",
-    )
+    noise = rng.standard_normal(coarse).astype(np.float32)
+    field = scipy.ndimage.zoom(noise, zoom, order=1, grid_mode=True, mode="nearest")
     kinds = np.array([Tissue.BOWEL_GAS, Tissue.FAT, Tissue.MUSCLE, Tissue.SOFT_ORGAN, Tissue.BLOOD])
     tissue = kinds[np.digitize(field, [-1.1, -0.5, 0.2, 0.8])].astype(np.uint8)
     tissue[scipy.ndimage.binary_dilation(mask > 0, iterations=2)] = Tissue.MUSCLE
     tissue[mask > 0] = Tissue.VERTEBRA
     return AnatomyMap(tissue, mask, tuple(centroids), (), lattice)
-
-
-def mask_bank(
-    folder: Path, name: str, anatomies: Iterator[AnatomyMap], rng: np.random.Generator
-) -> None:
-    """Rendered cases of real masks, one per anatomy."""
-    for number, anatomy in enumerate(anatomies):
-        save_prepared(folder / f"{name}-{number:03d}.npz", prepared(name, anatomy, rng, TRAINING))

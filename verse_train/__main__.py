@@ -1,0 +1,179 @@
+"""python -m verse_train: sample scan, data preparation, training, export, check of results."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from verse_infer.errors import UsageError, VerseError
+from verse_infer.manifest import STAGES
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except VerseError as error:
+        logger.error("%s", error)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m verse_train")
+    commands = parser.add_subparsers(required=True)
+    phantom = commands.add_parser("phantom", help="write the synthetic sample scan and its truth")
+    phantom.add_argument("--output", type=Path, required=True)
+    phantom.add_argument("--seed", type=int, default=1)
+    phantom.set_defaults(command=_phantom)
+    check = commands.add_parser("check", help="compare results with annotations")
+    check.add_argument("--truth", type=Path, required=True, help="an annotated data set")
+    check.add_argument("--output", type=Path, required=True, help="the container's output folder")
+    check.add_argument("--within-mm", type=float, help="fail unless all are found within this")
+    check.add_argument("--least-dice", type=float, help="fail unless the mean Dice reaches this")
+    check.set_defaults(command=_check)
+    prepare = commands.add_parser("prepare", help="prepare annotated scans for a stage")
+    prepare.add_argument("--stage", choices=STAGES, required=True)
+    prepare.add_argument("--config", default="compact", choices=("compact", "paper"))
+    prepare.add_argument("--data", type=Path, nargs="+", required=True)
+    prepare.add_argument("--cache", type=Path, required=True)
+    prepare.set_defaults(command=_prepare)
+    bank = commands.add_parser("synthesise", help="draw synthetic scans for a stage")
+    bank.add_argument("--stage", choices=STAGES, required=True)
+    bank.add_argument("--count", type=int, required=True)
+    bank.add_argument("--seed", type=int, default=1)
+    bank.add_argument("--atlas", type=Path, help="folder of the BodyParts3D meshes")
+    bank.add_argument("--masks", type=Path, nargs="*", default=(), help="real vertebra masks")
+    bank.add_argument("--cache", type=Path, required=True)
+    bank.set_defaults(command=_synthesise)
+    train = commands.add_parser("train", help="train one stage; continues where it was stopped")
+    train.add_argument("--stage", choices=STAGES, required=True)
+    train.add_argument("--config", default="compact", choices=("compact", "paper"))
+    train.add_argument("--steps", type=int, help="instead of the configuration's")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--precision", default="mixed_bfloat16", help="Keras policy")
+    train.add_argument("--workers", type=int, default=1)
+    train.add_argument("--without", nargs="*", default=(), help="patients held out")
+    train.add_argument(
+        "--cases", nargs="+", required=True, metavar="FOLDER[=WEIGHT]", help="prepared cases"
+    )
+    train.add_argument("--run", type=Path, required=True, help="checkpoints and logs")
+    train.set_defaults(command=_train)
+    export = commands.add_parser("export", help="make a weights folder from finished trainings")
+    for stage in STAGES:
+        option = "--" + stage.replace("_", "-")
+        export.add_argument(option, type=Path, nargs="+", required=True, help="training folders")
+    export.add_argument("--config", default="compact", choices=("compact", "paper"))
+    export.add_argument("--name", required=True)
+    export.add_argument("--facts", type=Path, help="JSON with training data, date, scores")
+    export.add_argument("--output", type=Path, required=True)
+    export.set_defaults(command=_export)
+    return parser
+
+
+def _phantom(arguments: argparse.Namespace) -> int:
+    from verse_train.synthetic.sample import write_sample
+
+    logger.info("sample written: %s", write_sample(arguments.output, arguments.seed))
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from verse_train.check import compare, summary
+
+    comparisons = compare(arguments.truth, arguments.output)
+    logger.info("compared with %s\n%s", arguments.truth, summary(comparisons))
+    good = True
+    if arguments.within_mm is not None:
+        good &= all(
+            not c.missed and max(c.distances.values()) <= arguments.within_mm for c in comparisons
+        )
+    if arguments.least_dice is not None:
+        good &= all(c.mean_dice >= arguments.least_dice for c in comparisons)
+    return 0 if good else 1
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    from verse_train.config import CONFIGS
+    from verse_train.datasets import find_scans, prepare_scan
+
+    config = CONFIGS[arguments.config][arguments.stage]
+    first = arguments.stage == STAGES[0]
+    # Stage 1 takes samples from twice its resolution, so that rotations do not blur them.
+    spacing = config.spacing_mm / 2 if first else config.spacing_mm
+    for root in arguments.data:
+        for scan in find_scans(root):
+            smoothing = 2 * config.smoothing_mm if first else config.smoothing_mm
+            path = prepare_scan(scan, spacing, smoothing, arguments.cache, whole=first)
+            logger.info("%s: %s", scan.name, path)
+    return 0
+
+
+def _synthesise(arguments: argparse.Namespace) -> int:
+    from verse_train.synthetic.atlas import voxelise_body
+    from verse_train.synthetic.bank import bank_spacing, fill_bank, fill_mask_bank
+
+    spacing = bank_spacing(arguments.stage)
+    for mask in arguments.masks:
+        fill_mask_bank(arguments.cache, mask, arguments.count, arguments.seed)
+    if not arguments.masks:
+        atlas = voxelise_body(arguments.atlas, spacing) if arguments.atlas else None
+        fill_bank(arguments.cache, arguments.stage, arguments.count, arguments.seed, atlas)
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from verse_train.config import CONFIGS
+    from verse_train.feed import CaseGroup, case_group
+    from verse_train.training import RunSettings, train
+
+    config = CONFIGS[arguments.config][arguments.stage]
+    if arguments.steps:
+        config = replace(config, steps=arguments.steps)
+    groups: list[CaseGroup] = []
+    for entry in arguments.cases:
+        folder, _, weight = entry.partition("=")
+        groups.append(case_group(Path(folder), float(weight or 1), arguments.without))
+    settings = RunSettings(
+        arguments.run,
+        arguments.seed,
+        precision=arguments.precision,
+        workers=arguments.workers,
+    )
+    train(config, groups, settings)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from verse_train.config import CONFIGS
+    from verse_train.export import StageExport, export_weights
+    from verse_train.training import load_network
+    from verse_train.weights_entries import stage_entry
+
+    stages = {}
+    for stage in STAGES:
+        entry, answer = stage_entry(arguments.config, stage)
+        config = CONFIGS[arguments.config][stage]
+        networks = [load_network(folder, config) for folder in getattr(arguments, stage)]
+        stages[stage] = StageExport(networks, entry, answer)
+    facts = {}
+    if arguments.facts:
+        try:
+            facts = json.loads(arguments.facts.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--facts {arguments.facts}: expected JSON: {error}") from error
+    export_weights(arguments.output, arguments.name, stages, facts)
+    logger.info("weights written: %s", arguments.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

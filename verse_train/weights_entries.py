@@ -1,0 +1,53 @@
+"""What the manifest says of each stage's networks besides their files."""
+
+from verse_infer.anatomy import LABELS
+from verse_infer.manifest import Stage, StageWeights
+from verse_train.config import CONFIGS, TrainingConfig
+from verse_train.export import Answer
+from verse_train.networks import SIZES
+
+#: Input of one call at inference, x, y, z (Payer et al. 2020, table of network inputs).
+_INPUT_SIZES: dict[Stage, tuple[int, int, int]] = {
+    "spine_localisation": (64, 64, 128),
+    "vertebra_localisation": (96, 96, 128),
+    "vertebra_segmentation": (128, 128, 96),
+}
+
+
+def stage_entry(config_name: str, stage: Stage) -> tuple[StageWeights, Answer]:
+    """Manifest entry (without models) of a stage trained with one of our configurations."""
+    config = CONFIGS[config_name][stage]
+    labels = LABELS if stage == "vertebra_localisation" else (0,)
+    entry = StageWeights(
+        models=(),
+        spacing_mm=config.spacing_mm,
+        input_size=_INPUT_SIZES[stage],
+        smoothing_mm=config.smoothing_mm,
+        intensity_divisor=2048.0,
+        threshold={
+            "spine_localisation": 0.3,
+            "vertebra_localisation": 0.05,
+            "vertebra_segmentation": 0.5,
+        }[stage],
+        labels=labels,
+        options=_options(config),
+    )
+    return entry, _answer(config)
+
+
+def _options(config: TrainingConfig) -> dict[str, object]:
+    compact = config.size == "compact"
+    if config.stage == "spine_localisation":
+        return {"z_margin_mm": 48.0, "fit_to_scan": compact}
+    if config.stage == "vertebra_localisation":
+        # The papers let tiles overlap by 96 of 128 slices; the published code by 64.
+        return {"tile_overlap": 64, "min_distance": 3, "labelling": {"rule": "chain"}}
+    return {"centroid_sigma": config.sigma}
+
+
+def _answer(config: TrainingConfig) -> Answer:
+    if config.stage == "vertebra_segmentation":
+        return "sigmoid"
+    if config.stage == "vertebra_localisation" and SIZES[config.size].logarithmic:
+        return "shares"
+    return "as is"
