@@ -36,9 +36,9 @@ def grid_geometry(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> G
 
     Raises ValueError, with what came, where the affine does not span space.
     """
-    lps = RAS_TO_LPS @ np.asarray(affine, np.float64)
-    if not np.isfinite(lps).all():
+    if not np.isfinite(affine).all():
         raise ValueError(f"affine has values that are not finite: {np.asarray(affine).tolist()}")
+    lps = RAS_TO_LPS @ np.asarray(affine, np.float64)
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     if (spacing < 1e-3).any() or abs(np.linalg.det(lps[:3, :3] / np.maximum(spacing, 1e-9))) < 1e-3:
         raise ValueError(f"voxel axes do not span space: {lps[:3, :3].tolist()}")

@@ -69,7 +69,17 @@ def _local_maxima(heatmap: Floats, threshold: float, min_distance: int) -> NDArr
     box = tuple(slice(axis.min(), axis.max() + 1) for axis in above)
     block = heatmap[box]
     highest = scipy.ndimage.maximum_filter(block, size=2 * min_distance + 1, mode="nearest")
-    return np.asarray(np.argwhere((block == highest) & (block > threshold)) + low)
+    found = np.argwhere((block == highest) & (block > threshold))
+    return _without_ties(found, min_distance) + low
+
+
+def _without_ties(found: NDArray[np.intp], min_distance: int) -> NDArray[np.intp]:
+    """Equal neighbouring voxels are one maximum: keep the first of those nearer than allowed."""
+    kept: list[NDArray[np.intp]] = []
+    for index in found:
+        if all(np.abs(index - other).max() > min_distance for other in kept):
+            kept.append(index)
+    return np.asarray(kept, np.intp).reshape(-1, 3)
 
 
 def _refined(heatmap: Floats, index: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -16,7 +16,9 @@ def gaussian(point, height=1.0, sigma=3.0):
 
 
 def heatmaps(*channels, labels=(20, 21)):
-    return Heatmaps(np.stack(channels, axis=-1).astype(np.float32), labels[: len(channels)], LATTICE)
+    return Heatmaps(
+        np.stack(channels, axis=-1).astype(np.float32), labels[: len(channels)], LATTICE
+    )
 
 
 @settings(max_examples=30, deadline=None)

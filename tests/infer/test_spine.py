@@ -10,9 +10,7 @@ LATTICE = Lattice((0.0, 0.0, 0.0), (8.0, 8.0, 8.0), (16, 16, 16))
 
 
 def region(heatmap, margin=0.0, scan=(0.0, 120.0)):
-    return region_of_heatmap(
-        heatmap, LATTICE, threshold=0.3, margin_mm=margin, scan_z_range=scan
-    )
+    return region_of_heatmap(heatmap, LATTICE, threshold=0.3, margin_mm=margin, scan_z_range=scan)
 
 
 def test_centre_of_mass_and_extent_of_a_straight_spine():

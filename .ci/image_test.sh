@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Run the image on a folder: input read-only, no network, a user the image does not know.
+# usage: ENGINE=docker|podman|buildah IMAGE=verse image_test.sh INPUT OUTPUT
+set -euo pipefail
+input=$(realpath "$1")
+rm -rf "$2"
+mkdir -p "$2"
+output=$(realpath "$2")
+user=12345:12345
+chown "$user" "$output" 2>/dev/null || chmod 1777 "$output"
+if [ "$ENGINE" = buildah ]; then
+  container=$(buildah from "$IMAGE")
+  trap 'buildah rm "$container" >/dev/null' EXIT
+  # buildah runs no entrypoint by itself: repeat the image's.
+  buildah run --isolation "${BUILDAH_ISOLATION:-chroot}" --user "$user" \
+    -v "$input:/data:ro" -v "$output:/output" "$container" -- \
+    /opt/venv/bin/python /opt/verse/entrypoint.py
+else
+  "$ENGINE" run --rm --network none --read-only --user "$user" \
+    -v "$input:/data:ro" -v "$output:/output" "$IMAGE"
+fi
+find "$output" -type f
+if find "$output" -type f ! -uid "${user%%:*}" | grep -q .; then
+  echo "outputs do not belong to the user the container ran as"
+  exit 1
+fi

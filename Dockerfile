@@ -1,0 +1,36 @@
+# CPU: docker build -t verse .        GPU: docker build --build-arg GPU=1 -t verse .
+# The tag is pinned to a patch release; organisers who pin by digest pass theirs as BASE_IMAGE.
+ARG BASE_IMAGE=docker.io/library/python:3.11.14-slim-bookworm
+FROM ${BASE_IMAGE}
+ARG GPU=0
+# Where pip finds certificates, if the building network needs its own; not kept in the image.
+ARG PIP_CERT
+
+LABEL org.opencontainers.image.title="verse" \
+      org.opencontainers.image.description="Labelled vertebral centroids and vertebra masks from spine CT" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+# The host's own packages are of no use here: one virtual environment, from the lock, hashes checked.
+COPY requirements.txt requirements-gpu.txt /tmp/
+RUN if [ "$GPU" = 1 ]; then lock=requirements-gpu.txt; else lock=requirements.txt; fi \
+    && python3 -m venv /opt/venv \
+    && /opt/venv/bin/python -m pip install --no-cache-dir --require-hashes -r /tmp/$lock \
+    && rm -f /tmp/requirements*.txt
+
+COPY entrypoint.py /opt/verse/
+COPY verse_infer /opt/verse/verse_infer
+COPY weights /opt/verse/weights
+RUN /opt/venv/bin/python -m compileall -q /opt/verse \
+    && chmod -R a+rX /opt/verse \
+    && mkdir -p /data /output && chmod 1777 /output
+
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+USER 10001:10001
+WORKDIR /opt/verse
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/opt/venv/bin/python", "/opt/verse/entrypoint.py"]

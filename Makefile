@@ -1,0 +1,64 @@
+# `make run` sets up and runs the main job on a sample; `make test` sets up and passes the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.made-from-lock
+ENGINE ?= docker
+BASE_IMAGE ?= docker.io/library/python:3.11.14-slim-bookworm
+GPU ?= 0
+IMAGE ?= verse
+BUILD_FLAGS ?=
+SAMPLE := sample
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-slow lint image image-test lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(STAMP)  ## build .venv from the locked requirements
+
+$(STAMP): requirements-dev.txt
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer with venv is needed (Debian: apt install python3 python3-venv)"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	touch $@
+
+run: setup  ## set up, make a sample CT, find and segment its vertebrae, compare with the truth
+	$(BIN)/python -m verse_train phantom --output $(SAMPLE)
+	$(BIN)/python entrypoint.py --input $(SAMPLE) --output $(SAMPLE)/output --no-resume
+	$(BIN)/python -m verse_train check --truth $(SAMPLE) --output $(SAMPLE)/output \
+	  --within-mm 5 --least-dice 0.85
+	@echo "results: $(SAMPLE)/output"
+
+test: setup  ## set up, run the fast tests
+	$(BIN)/python -m pytest
+
+test-slow: setup  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+image:  ## build the container image: ENGINE=docker|podman|buildah BASE_IMAGE=… GPU=0|1
+	@command -v $(ENGINE) >/dev/null || { echo "make image: $(ENGINE) is not installed; set ENGINE=docker, podman or buildah"; exit 1; }
+	$(ENGINE) build $(BUILD_FLAGS) --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg GPU=$(GPU) -t $(IMAGE) .
+
+image-test: setup  ## run the sample inside the image: read-only input, no network, a foreign user
+	$(BIN)/python -m verse_train phantom --output $(SAMPLE)
+	ENGINE=$(ENGINE) IMAGE=$(IMAGE) .ci/image_test.sh $(SAMPLE) $(SAMPLE)/image-output
+	$(BIN)/python -m verse_train check --truth $(SAMPLE) --output $(SAMPLE)/image-output \
+	  --within-mm 5 --least-dice 0.85
+
+# uv (pip install uv) resolves; the flags keep addresses of package indexes out of the files.
+LOCK := uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
+lock:  ## renew the locked requirements from pyproject.toml
+	$(LOCK) pyproject.toml -o requirements.txt
+	$(LOCK) pyproject.toml --extra train --extra dev -o requirements-dev.txt
+	$(LOCK) requirements-gpu.in -o requirements-gpu.txt
+
+clean:  ## remove what was made
+	rm -rf $(SAMPLE) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
