@@ -29,13 +29,13 @@ def segment_vertebrae(
     """
     labels = np.zeros(ct.hu.shape, np.uint8)
     best = np.zeros(ct.hu.shape, np.float16)
-    threshold = network.weights.threshold
+    threshold = np.float16(network.weights.threshold)
     for centroid in centroids:
         response, lattice = vertebra_response(ct, centroid, network)
         covered = bring_back(response, lattice, ct.lattice)
         if covered is None:
             continue
-        where, block = covered
+        where, block = covered[0], covered[1].astype(np.float16)
         wins = (block > threshold) & (block > best[where])
         labels[where][wins] = centroid.label
         best[where][wins] = block[wins]

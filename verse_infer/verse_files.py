@@ -57,7 +57,7 @@ def write_centroids(
         place = {"X": round(x, _DIGITS), "Y": round(y, _DIGITS), "Z": round(z, _DIGITS)}
         entries.append({"label": centroid.label, **place})
     with atomic_write(path) as partial:
-        partial.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(entries, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_centroids(

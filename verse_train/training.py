@@ -58,6 +58,9 @@ def train(config: TrainingConfig, groups: Sequence[CaseGroup], run: RunSettings)
         if done
         else training_model(config)
     )
+    if done:
+        # The number of steps may have changed since: the rate's fall follows.
+        model.optimizer.learning_rate = _rate(config)
     epochs = -(-config.steps // run.steps_per_epoch)
     feed = Feed(groups, config, run.seed, run.workers, first=done * run.steps_per_epoch)
     logger.info("%s: %d of %d epochs done; %s", config.stage, done, epochs, asdict(config))
@@ -125,13 +128,18 @@ def _losses(config: TrainingConfig) -> dict[str, Any]:
     return {"loss": _loss(config)}
 
 
+def _rate(config: TrainingConfig) -> Any:
+    """Constant, or rising for a short while and then falling as a half cosine to zero."""
+    if not config.rate_falls:
+        return config.rate
+    warm = min(100, config.steps // 10)
+    return keras.optimizers.schedules.CosineDecay(
+        config.rate / 10, config.steps - warm, warmup_target=config.rate, warmup_steps=warm
+    )
+
+
 def _optimiser(config: TrainingConfig) -> keras.optimizers.Optimizer:
-    rate: Any = config.rate
-    if config.rate_falls:
-        warm = min(100, config.steps // 10)
-        rate = keras.optimizers.schedules.CosineDecay(
-            config.rate / 10, config.steps - warm, warmup_target=config.rate, warmup_steps=warm
-        )
+    rate = _rate(config)
     if config.optimiser == "nesterov":
         return keras.optimizers.SGD(rate, momentum=0.99, nesterov=True)
     return keras.optimizers.Adam(rate, global_clipnorm=1.0 if config.rate_falls else None)

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from verse_infer.centroids import Centroid
+from verse_infer.ct import Ct
+from verse_infer.lattice import Lattice
+from verse_infer.segmentation import centred_gaussian, largest_piece, segment_vertebrae
+
+from .fakes import fake_network
+
+GRID = Lattice((-40.0, -40.0, -60.0), (0.8, 1.0, 1.5), (100, 80, 80))
+
+
+def ball_network(radius, height=1.0):
+    """Answers with a ball around the middle of its crop, whatever the CT shows."""
+
+    def answer(image):
+        z, y, x = np.indices(image.shape[:3])
+        n = image.shape
+        r = np.sqrt(
+            (x - (n[2] - 1) / 2) ** 2 + (y - (n[1] - 1) / 2) ** 2 + (z - (n[0] - 1) / 2) ** 2
+        )
+        return height * np.clip(0.5 + (radius - r), 0, 1)[..., None]
+
+    return fake_network("vertebra_segmentation", answer)
+
+
+def ct():
+    return Ct(np.full(GRID.shape, 100, np.int16), GRID)
+
+
+def distances(point):
+    k, j, i = np.indices(GRID.shape)
+    return np.linalg.norm(GRID.point(np.stack([i, j, k], axis=-1)) - point, axis=-1)
+
+
+def test_a_vertebra_is_segmented_where_it_is():
+    centre = (3.3, -4.2, 1.7)
+    mask = segment_vertebrae(ct(), [Centroid(20, centre)], ball_network(9.0))
+    r = distances(centre)
+    assert (mask[r < 8] == 20).all()
+    assert (mask[r > 10] == 0).all()
+
+
+def test_neighbours_share_the_border_by_response():
+    first, second = (0.0, 0.0, -7.0), (0.0, 0.0, 7.0)
+    mask = segment_vertebrae(ct(), [Centroid(20, first), Centroid(21, second)], ball_network(9.0))
+    nearer_first = distances(first) < distances(second) - 1.5
+    nearer_second = distances(second) < distances(first) - 1.5
+    assert not (mask[nearer_first] == 21).any()
+    assert not (mask[nearer_second] == 20).any()
+
+
+def test_the_order_of_vertebrae_matters_only_where_responses_are_equal():
+    centroids = [Centroid(20, (0.0, 0.0, -7.0)), Centroid(21, (1.0, 0.0, 6.0))]
+    forward = segment_vertebrae(ct(), centroids, ball_network(9.0))
+    backward = segment_vertebrae(ct(), centroids[::-1], ball_network(9.0))
+    assert (forward != backward).sum() < 0.01 * (forward > 0).sum()
+
+
+def test_a_vertebra_at_the_border_is_cut_and_one_outside_is_nothing():
+    mask = segment_vertebrae(ct(), [Centroid(20, (0.0, 0.0, -60.0))], ball_network(9.0))
+    assert (mask[0] == 20).any()
+    assert not segment_vertebrae(ct(), [Centroid(20, (0, 0, 500.0))], ball_network(9.0)).any()
+
+
+def test_responses_of_one_half_or_less_are_background():
+    assert not segment_vertebrae(ct(), [Centroid(20, (0, 0, 0))], ball_network(9.0, 0.5)).any()
+
+
+def test_only_the_largest_piece_stays_with_its_soft_edge():
+    response = np.zeros((10, 10, 10), np.float32)
+    response[1:3, 1:3, 1:3] = 0.9  # 8 voxels
+    response[5:8, 5:8, 5:8] = 0.8  # 27 voxels
+    response[8, 5:8, 5:8] = 0.4  # its edge
+    kept = largest_piece(response, 0.5)
+    assert kept[1:3].max() == 0
+    assert np.array_equal(kept[5:9], response[5:9])
+
+
+def test_gaussian_is_highest_in_the_middle():
+    gaussian = centred_gaussian((9, 7, 5), 2.0)
+    assert gaussian.shape == (5, 7, 9)
+    assert gaussian[2, 3, 4] == pytest.approx(1.0)
+    assert gaussian[2, 3, 6] == pytest.approx(np.exp(-0.5))
