@@ -65,7 +65,7 @@ def _local_maxima(heatmap: Floats, threshold: float, min_distance: int) -> NDArr
     above = np.nonzero(heatmap > threshold)
     if not len(above[0]):
         return np.zeros((0, 3), np.intp)
-    low = np.array([axis.min() for axis in above])
+    low = np.array([axis.min() for axis in above], np.intp)
     box = tuple(slice(axis.min(), axis.max() + 1) for axis in above)
     block = heatmap[box]
     highest = scipy.ndimage.maximum_filter(block, size=2 * min_distance + 1, mode="nearest")

@@ -11,8 +11,11 @@ from .fakes import fake_network
 GRID = Lattice((-40.0, -40.0, -60.0), (0.8, 1.0, 1.5), (100, 80, 80))
 
 
-def ball_network(radius, height=1.0):
-    """Answers with a ball around the middle of its crop, whatever the CT shows."""
+def ball_network(radius, height=1.0, edge=1.0):
+    """Answers with a ball around the middle of its crop, whatever the CT shows.
+
+    The response falls from `height` to 0 over `edge` voxels around the radius.
+    """
 
     def answer(image):
         z, y, x = np.indices(image.shape[:3])
@@ -20,7 +23,7 @@ def ball_network(radius, height=1.0):
         r = np.sqrt(
             (x - (n[2] - 1) / 2) ** 2 + (y - (n[1] - 1) / 2) ** 2 + (z - (n[0] - 1) / 2) ** 2
         )
-        return height * np.clip(0.5 + (radius - r), 0, 1)[..., None]
+        return height * np.clip(0.5 + (radius - r) / edge, 0, 1)[..., None]
 
     return fake_network("vertebra_segmentation", answer)
 
@@ -53,8 +56,9 @@ def test_neighbours_share_the_border_by_response():
 
 def test_the_order_of_vertebrae_matters_only_where_responses_are_equal():
     centroids = [Centroid(20, (0.0, 0.0, -7.0)), Centroid(21, (1.0, 0.0, 6.0))]
-    forward = segment_vertebrae(ct(), centroids, ball_network(9.0))
-    backward = segment_vertebrae(ct(), centroids[::-1], ball_network(9.0))
+    network = ball_network(9.0, edge=18.0)  # falls all the way: equal only on the middle plane
+    forward = segment_vertebrae(ct(), centroids, network)
+    backward = segment_vertebrae(ct(), centroids[::-1], network)
     assert (forward != backward).sum() < 0.01 * (forward > 0).sum()
 
 
