@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--config", default="compact", choices=("compact", "paper"))
     export.add_argument("--name", required=True)
     export.add_argument("--facts", type=Path, help="JSON with training data, date, scores")
+    export.add_argument("--card", type=Path, help="model card to lay beside the manifest")
     export.add_argument("--output", type=Path, required=True)
     export.set_defaults(command=_export)
     return parser
@@ -170,7 +171,8 @@ def _export(arguments: argparse.Namespace) -> int:
             facts = json.loads(arguments.facts.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UsageError(f"--facts {arguments.facts}: expected JSON: {error}") from error
-    export_weights(arguments.output, arguments.name, stages, facts)
+    card = arguments.card.read_text(encoding="utf-8") if arguments.card else ""
+    export_weights(arguments.output, arguments.name, stages, facts, card)
     logger.info("weights written: %s", arguments.output)
     return 0
 

@@ -21,6 +21,7 @@ from verse_infer.manifest import (
 from verse_train.losses import shares
 
 Answer = Literal["as is", "sigmoid", "shares"]
+CARD_NAME = "MODEL_CARD.md"
 _FINISH: dict[Answer, Callable[[Any], Any]] = {
     "as is": lambda output: output,
     "sigmoid": keras.ops.sigmoid,
@@ -44,9 +45,16 @@ class StageExport:
 
 
 def export_weights(
-    folder: Path, name: str, stages: Mapping[Stage, StageExport], facts: Mapping[str, Any]
+    folder: Path,
+    name: str,
+    stages: Mapping[Stage, StageExport],
+    facts: Mapping[str, Any],
+    card: str = "",
 ) -> None:
-    """Write SavedModels and manifest.json; the folder is replaced as a whole, or not at all."""
+    """Write SavedModels, manifest.json and the model card's text, if any.
+
+    The folder is replaced as a whole, or not at all.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".weights-") as temporary:
         partial = Path(temporary) / "weights"
@@ -68,6 +76,8 @@ def export_weights(
             "facts": dict(facts),
         }
         (partial / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1) + "\n")
+        if card:
+            (partial / CARD_NAME).write_text(card, encoding="utf-8")
         if folder.exists():
             folder.rename(Path(temporary) / "old")
         partial.rename(folder)
