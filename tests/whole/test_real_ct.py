@@ -42,7 +42,7 @@ def test_at_least_eight_vertebrae_have_the_right_name(output, ct):
     assert len(near) >= 8
 
 
-def test_the_mask_is_bone(output, ct):
+def test_the_mask_is_bone(output):
     mask = np.asarray(nib.load(output / f"{CASE}_seg-vert_msk.nii.gz").dataobj)
     hu = np.asarray(nib.load(DATA / "rawdata" / CASE / f"{CASE}_ct.nii.gz").dataobj)
     inside, around = np.median(hu[mask > 0]), np.median(hu[hu > -200])
