@@ -42,8 +42,13 @@ class AnnotatedScan:
 
     @property
     def patient(self) -> str:
-        """The name without a letter after a number: acrin001a and acrin001b are one patient."""
-        return re.sub(r"(?<=\d)[a-z]$", "", self.name)
+        """The name without what tells scans of one patient apart; folds are made by patient.
+
+        That is BIDS entities (verse401_split-verse201 and verse401_split-verse253), their
+        counterpart in VerSe'20 (verse401_verse201_CT-iso), or a letter after a number (acrin001a).
+        """
+        subject = re.sub(r"(_[A-Za-z]+-[^_]+|_verse\d+)+$", "", self.name)
+        return re.sub(r"(?<=\d)[a-z]$", "", subject)
 
 
 def find_scans(root: Path) -> tuple[AnnotatedScan, ...]:
