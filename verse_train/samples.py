@@ -69,8 +69,10 @@ def cut_field_of_view(case: PreparedCase, rng: np.random.Generator) -> PreparedC
         return case
     z = case.lattice.origin[2] + case.lattice.spacing[2] * np.arange(case.hu.shape[0])
     hu = np.where(((z >= low) & (z <= high))[:, None, None], case.hu, np.int16(OUTSIDE_HU))
+    heights = _heights(case)
     kept, cut = [], []
-    for centroid, room in zip(case.centroids, _heights(case.centroids), strict=True):
+    for centroid in case.centroids:
+        room = heights[centroid.label]
         margin = min(centroid.point[2] - low, high - centroid.point[2]) / room
         if margin >= SURELY_WHOLE:
             kept.append(centroid)
@@ -80,18 +82,22 @@ def cut_field_of_view(case: PreparedCase, rng: np.random.Generator) -> PreparedC
     return replace(case, hu=hu, centroids=tuple(kept), cut=tuple(cut))
 
 
-def _heights(centroids: tuple[Centroid, ...]) -> NDArray[np.float64]:
-    """Mean distance of each vertebra to its neighbours, mm."""
-    points = np.array([c.point for c in centroids])
-    steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
-    return np.asarray((np.r_[steps[:1], steps] + np.r_[steps, steps[-1:]]) / 2)
+def _heights(case: PreparedCase) -> dict[int, float]:
+    """Mean distance of each vertebra, cut ones included, to its neighbours, mm; by label."""
+    steps = np.linalg.norm(np.diff(_points(case), axis=0), axis=1)
+    means = (np.r_[steps[:1], steps] + np.r_[steps, steps[-1:]]) / 2
+    return {c.label: float(m) for c, m in zip(_head_to_foot(case), means, strict=True)}
 
 
 def _points(case: PreparedCase) -> NDArray[np.float64]:
     """Targets and cut vertebrae, head to foot, LPS mm; (n, 3)."""
+    return np.array([c.point for c in _head_to_foot(case)], np.float64).reshape(-1, 3)
+
+
+def _head_to_foot(case: PreparedCase) -> list[Centroid]:
+    """Targets and cut vertebrae; files may have any order, such as by label, with T13 last."""
     order = {label: rank for rank, label in enumerate(CRANIOCAUDAL_LABELS)}
-    both = sorted((*case.centroids, *case.cut), key=lambda c: order[c.label])
-    return np.array([c.point for c in both], np.float64).reshape(-1, 3)
+    return sorted((*case.centroids, *case.cut), key=lambda c: order[c.label])
 
 
 def _crop_centre(
@@ -155,6 +161,8 @@ def _segmentation_sample(
 ) -> Sample:
     if case.mask is None:
         raise ValueError(f"{case.name} has no mask; the segmentation network cannot learn from it")
+    if not case.centroids:
+        raise ValueError(f"{case.name} has no whole vertebra; expected at least one to segment")
     centroid = case.centroids[int(rng.integers(len(case.centroids)))]
     lattice = Lattice.centred((0.0, 0.0, 0.0), config.spacing_mm, config.sample_size)
     jitter = rng.normal(0.0, config.centroid_jitter_mm, 3)
