@@ -56,7 +56,8 @@ def parser() -> argparse.ArgumentParser:
     precisions = ("auto", "float32", "bfloat16", "float16")
     add("--precision", choices=precisions, default="auto", help="of the networks' arithmetic")
     add("--labelling", choices=("chain", "sequence"), help="rule; default: the weights' own")
-    add("--end-margin-mm", type=float, default=10.0, help="no vertebrae nearer to top or bottom")
+    ends = "no vertebrae nearer to top or bottom; default: the weights' own, or 10"
+    add("--end-margin-mm", type=float, help=ends)
     add("--centroids-from", type=Path, help="folder of edited centroid files; skips localisation")
     add("--resume", action=flag, default=True, help="skip cases an earlier run has finished")
     add("--preview", action=flag, default=True, help="write a picture per case")
@@ -70,7 +71,7 @@ def _run(arguments: argparse.Namespace) -> int:
     _check_output(arguments.output)
     if arguments.centroids_from is not None and not arguments.centroids_from.is_dir():
         raise UsageError(f"--centroids-from {arguments.centroids_from}: expected a folder")
-    if arguments.end_margin_mm < 0:
+    if arguments.end_margin_mm is not None and arguments.end_margin_mm < 0:
         raise UsageError(f"--end-margin-mm: expected 0 or more, got {arguments.end_margin_mm}")
     if not cases:
         logger.error("%s: no CT found (.nii, .nii.gz; masks do not count)", arguments.input)

@@ -28,6 +28,9 @@ class SequenceRule:
         least end_threshold within end_margin_mm (15 voxels of 2 mm) of the scan's top (bottom).
     min_distance_mm, max_distance_mm: exclusive limits of a step of the sequence.
     min_append_mm, max_append_mm: limits of a step to a vertebra appended at an end.
+    with_variants: where neighbours count, of the longest run and at appending, those around a
+        thirteenth thoracic or a missing T12 are neighbours, too. Not so in the published method,
+        which knows 25 vertebrae in one order.
     """
 
     threshold: float = 0.25
@@ -38,6 +41,7 @@ class SequenceRule:
     max_distance_mm: float = 50.0
     min_append_mm: float = 15.0
     max_append_mm: float = 35.0
+    with_variants: bool = True
 
 
 def label_by_sequence(
@@ -77,7 +81,7 @@ def _end_labels(
 ) -> tuple[int, int] | None:
     """Labels of the first and the last vertebra, or None if no heatmap shows its vertebra."""
     bottom, top = z_range
-    run = _longest_run({c.label for c in candidates if c.response > rule.threshold})
+    run = _longest_run({c.label for c in candidates if c.response > rule.threshold}, rule)
     first = _strongest(candidates, rule, lambda z: top - z)
     last = _strongest(candidates, rule, lambda z: z - bottom)
     if not run:
@@ -99,15 +103,21 @@ def _strongest(
     return None if strongest is None else strongest.label
 
 
-def _longest_run(shown: set[int]) -> list[int]:
+def _longest_run(shown: set[int], rule: SequenceRule) -> list[int]:
     """The longest list of shown labels that may follow each other; the upper one of equals."""
     runs: list[list[int]] = []
     for label in sorted(shown, key=_RANK.__getitem__):
-        if runs and (runs[-1][-1], label) in MEAN_OFFSETS_MM:
+        if runs and _are_neighbours(runs[-1][-1], label, rule):
             runs[-1].append(label)
         else:
             runs.append([label])
     return max(runs, key=len, default=[])
+
+
+def _are_neighbours(upper: int, lower: int, rule: SequenceRule) -> bool:
+    if rule.with_variants:
+        return (upper, lower) in MEAN_OFFSETS_MM
+    return lower - upper == 1  # C1 to L6 carry the labels 1 to 25
 
 
 def _step_gain(upper: Layer, lower: Layer, rule: SequenceRule) -> FloatArray:
@@ -133,7 +143,7 @@ def _append(
 def _joins(upper: Centroid, lower: Centroid, rule: SequenceRule) -> bool:
     vector = np.subtract(lower.point, upper.point)
     return (
-        (upper.label, lower.label) in MEAN_OFFSETS_MM
+        _are_neighbours(upper.label, lower.label, rule)
         and bool(vector[2] < 0)
         and rule.min_append_mm <= float(np.linalg.norm(vector)) <= rule.max_append_mm
     )

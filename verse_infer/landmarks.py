@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
 from verse_infer.lattice import Lattice
+from verse_infer.manifest import StageWeights
 from verse_infer.networks import Network
 from verse_infer.resampling import sample
 from verse_infer.spine import SpineRegion, normalised
@@ -29,7 +30,7 @@ class Heatmaps:
 def predict_heatmaps(ct: Ct, region: SpineRegion, network: Network) -> Heatmaps:
     """Heatmaps on an axis-aligned lattice along the spine."""
     weights = network.weights
-    lattice = _lattice_along(region, weights.spacing_mm, weights.input_size)
+    lattice = lattice_along(region, weights)
     hu = sample(ct, lattice, weights.smoothing_mm)
     image = normalised(hu, weights.intensity_divisor)[..., None]
     overlap = int(weights.options["tile_overlap"])
@@ -37,11 +38,19 @@ def predict_heatmaps(ct: Ct, region: SpineRegion, network: Network) -> Heatmaps:
     return Heatmaps(values, weights.labels, lattice)
 
 
-def _lattice_along(region: SpineRegion, spacing: float, size: tuple[int, int, int]) -> Lattice:
+def lattice_along(region: SpineRegion, weights: StageWeights) -> Lattice:
+    """Axis-aligned lattice over the region's z range, as wide as a tile.
+
+    Its length is a multiple of 16; where the weights' option whole_tiles says that the network
+    knows no other size than a tile's, that of whole tiles at their step.
+    """
     bottom, top = region.z_range
-    slices = max(16, 16 * int(np.ceil((top - bottom) / spacing / 16)))
-    centre = (*region.centre_xy, (bottom + top) / 2)
-    return Lattice.centred(centre, spacing, (size[0], size[1], slices))
+    spacing, (x, y, tile) = weights.spacing_mm, weights.input_size
+    least, step = 16, 16
+    if weights.options.get("whole_tiles"):
+        least, step = tile, tile - int(weights.options["tile_overlap"])
+    slices = least + step * max(0, int(np.ceil(((top - bottom) / spacing - least) / step)))
+    return Lattice.centred((*region.centre_xy, (bottom + top) / 2), spacing, (x, y, slices))
 
 
 def find_candidates(

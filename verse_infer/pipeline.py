@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 NO_SPINE = "no spine found"
 NO_VERTEBRAE = "spine found, but no vertebra"
 OUTSIDE_SCAN = "centroids outside the scan ignored"
+END_MARGIN_MM = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,12 @@ class PipelineOptions:
     """What a user may choose.
 
     labelling: which rule; None takes the one the weights name.
-    end_margin_mm: vertebrae nearer to the scan's bottom or top are left out; 0 keeps all.
+    end_margin_mm: vertebrae nearer to the scan's bottom or top are left out; 0 keeps all; None
+        takes the margin the weights name, or END_MARGIN_MM.
     """
 
     labelling: Literal["chain", "sequence"] | None = None
-    end_margin_mm: float = 10.0
+    end_margin_mm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ class Pipeline:
         )
         z_range = z_range_of(ct.lattice)
         labelled = label_candidates(candidates, z_range, rule)
-        return drop_near_ends(_inside(ct, labelled), z_range, self.options.end_margin_mm)
+        margin = end_margin(network.weights, self.options.end_margin_mm)
+        return drop_near_ends(_inside(ct, labelled), z_range, margin)
 
 
 def labelling_rule(weights: StageWeights, wanted: str | None) -> LabellingRule:
@@ -118,6 +121,12 @@ def labelling_rule(weights: StageWeights, wanted: str | None) -> LabellingRule:
     name = wanted or own.get("rule", "chain")
     numbers = own.get(name, {})
     return SequenceRule(**numbers) if name == "sequence" else ChainRule(**numbers)
+
+
+def end_margin(weights: StageWeights, wanted: float | None) -> float:
+    """The margin the user wants, else the weights' own, else END_MARGIN_MM; mm."""
+    own = weights.options.get("end_margin_mm", END_MARGIN_MM)
+    return float(own if wanted is None else wanted)
 
 
 def _inside(ct: Ct, centroids: Sequence[Centroid]) -> tuple[Centroid, ...]:

@@ -35,12 +35,16 @@ def locate_spine(ct: Ct, network: Network) -> SpineRegion | None:
     lattice = coarse_lattice(ct.lattice, network)
     hu = sample(ct, lattice, network.weights.smoothing_mm)
     heatmap = network(normalised(hu, network.weights.intensity_divisor)[..., None])[..., 0]
+    threshold, options = network.weights.threshold, network.weights.options
+    scan_z_range = z_range_of(ct.lattice)
+    if options.get("whole_scan"):
+        return whole_scan_region(heatmap, lattice, threshold=threshold, scan_z_range=scan_z_range)
     return region_of_heatmap(
         heatmap,
         lattice,
-        threshold=network.weights.threshold,
-        margin_mm=float(network.weights.options["z_margin_mm"]),
-        scan_z_range=z_range_of(ct.lattice),
+        threshold=threshold,
+        margin_mm=float(options["z_margin_mm"]),
+        scan_z_range=scan_z_range,
     )
 
 
@@ -90,6 +94,25 @@ def region_of_heatmap(
     bottom, top = scan_z_range
     z_range = (max(ends[0] - margin_mm, bottom), min(ends[1] + margin_mm, top))
     return SpineRegion((float(x), float(y)), z_range, float(heatmap.max()))
+
+
+def whole_scan_region(
+    heatmap: Floats, lattice: Lattice, *, threshold: float, scan_z_range: tuple[float, float]
+) -> SpineRegion | None:
+    """Centre of mass of the whole heatmap, and the whole z extent of the scan.
+
+    The papers' own way (Payer et al. 2020, section 2.1), for weights whose option whole_scan says
+    so. None where nothing rises above the threshold, or where values of both signs cancel so that
+    their centre lies outside the lattice.
+    """
+    values = heatmap.astype(np.float64)
+    if heatmap.max() <= threshold or values.sum() <= 0:
+        return None
+    k, j, i = scipy.ndimage.center_of_mass(values)
+    if not (0 <= i <= lattice.size[0] - 1 and 0 <= j <= lattice.size[1] - 1):
+        return None
+    x, y, _ = lattice.point((i, j, k))
+    return SpineRegion((float(x), float(y)), scan_z_range, float(heatmap.max()))
 
 
 def z_range_of(lattice: Lattice) -> tuple[float, float]:

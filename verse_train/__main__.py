@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from verse_infer.errors import UsageError, VerseError
 from verse_infer.manifest import STAGES
@@ -77,7 +78,19 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--card", type=Path, help="model card to lay beside the manifest")
     export.add_argument("--output", type=Path, required=True)
     export.set_defaults(command=_export)
+    _add_import_published(commands)
     return parser
+
+
+def _add_import_published(commands: Any) -> None:
+    published = commands.add_parser(
+        "import-published", help="make a weights folder from the published VerSe checkpoints"
+    )
+    add = published.add_argument
+    add("--year", type=int, choices=(2019, 2020), required=True)
+    add("--checkpoint", type=Path, required=True, help="published folder verseYEAR/docker/models")
+    add("--output", type=Path, required=True, help="weights folder to make or to replace")
+    published.set_defaults(command=_import_published)
 
 
 def _phantom(arguments: argparse.Namespace) -> int:
@@ -173,6 +186,14 @@ def _export(arguments: argparse.Namespace) -> int:
             raise UsageError(f"--facts {arguments.facts}: expected JSON: {error}") from error
     card = arguments.card.read_text(encoding="utf-8") if arguments.card else ""
     export_weights(arguments.output, arguments.name, stages, facts, card)
+    logger.info("weights written: %s", arguments.output)
+    return 0
+
+
+def _import_published(arguments: argparse.Namespace) -> int:
+    from verse_train.published.importing import import_published
+
+    import_published(arguments.year, arguments.checkpoint, arguments.output)
     logger.info("weights written: %s", arguments.output)
     return 0
 
