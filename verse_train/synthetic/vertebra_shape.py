@@ -34,6 +34,8 @@ _TABLE = np.array(
 )
 #: Body height as a share of the distance of neighbouring centres; the rest is disc.
 _HEIGHT_SHARE = {"C": 0.72, "T": 0.82, "L": 0.78}
+#: Half size of a box that holds the ring of C1 with its transverse processes, which has one size.
+_ATLAS_HALF_MM = (40.0, 22.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,13 @@ def shape_of(
 
 def extent_mm(shape: VertebraShape) -> tuple[Vector, Vector]:
     """Lower and upper corner of a local box that holds the whole vertebra."""
+    if shape.label == label_of("C1"):
+        return -np.array(_ATLAS_HALF_MM), np.array(_ATLAS_HALF_MM)
     back = shape.canal_centre + shape.canal_depth / 2 + 6 + shape.spinous
     side = max(shape.span + 6, shape.width / 2 + 2, 30.0)
     drop = 0.8 * shape.height + shape.spinous * shape.slope + 8
-    return np.array([-side, -shape.depth / 2 - 4, -drop]), np.array(
-        [side, back, 1.6 * shape.height]
-    )
+    top = 1.25 * shape.height + 9 if shape.label == label_of("C2") else 1.6 * shape.height
+    return np.array([-side, -shape.depth / 2 - 4, -drop]), np.array([side, back, top])
 
 
 def inside_vertebra(shape: VertebraShape, local: Vector) -> Inside:
