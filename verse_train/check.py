@@ -3,36 +3,57 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
-from verse_eval.localisation import distances_mm, identified
-from verse_eval.overlap import dice_per_label
+from verse_eval.case_pairs import CaseFiles, CasePair
+from verse_eval.case_scoring import score_case
+from verse_eval.measures import MEASURES
+from verse_eval.scan_scores import ScanScore, Tasks
 from verse_infer.anatomy import name_of
-from verse_infer.ct_reading import read_ct
-from verse_infer.errors import InputError
 from verse_infer.output_names import output_names
-from verse_infer.verse_files import read_centroids
 from verse_train.datasets import AnnotatedScan, find_scans
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One scan. distances: mm by label, of labels both have. dice: by label of the truth, empty
-    without a mask. missed, extra: names. hits: number identified within 20 mm."""
+    """One scan with its scores."""
 
-    name: str
-    total: int
-    hits: int
-    distances: dict[int, float]
-    dice: dict[int, float]
-    missed: tuple[str, ...]
-    extra: tuple[str, ...]
+    score: ScanScore
+
+    @property
+    def name(self) -> str:
+        """Of the scan."""
+        return self.score.name
+
+    @property
+    def total(self) -> int:
+        """Number of annotated vertebrae."""
+        return len(self.score.vertebrae)
+
+    @property
+    def hits(self) -> int:
+        """Number of vertebrae identified within 20 mm."""
+        return sum(bool(v.identified) for v in self.score.vertebrae)
+
+    @property
+    def distances(self) -> dict[int, float]:
+        """By label, mm, of the vertebrae that both have."""
+        return {v.label: v.distance_mm for v in self.score.vertebrae if not np.isnan(v.distance_mm)}
+
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """Names of annotated vertebrae that were not found."""
+        return tuple(name_of(v.label) for v in self.score.vertebrae if v.centroid_missing)
+
+    @property
+    def extra(self) -> tuple[str, ...]:
+        """Names of vertebrae found that the scan does not show."""
+        return tuple(name_of(label) for label in self.score.extra)
 
     @property
     def mean_dice(self) -> float:
         """Mean over the vertebrae of the truth; nan without a mask."""
-        return float(np.mean(list(self.dice.values()))) if self.dice else float("nan")
+        return MEASURES["dice"].of(self.score)
 
 
 def compare(truth: Path, output: Path) -> list[Comparison]:
@@ -43,44 +64,27 @@ def compare(truth: Path, output: Path) -> list[Comparison]:
 def _compare(scan: AnnotatedScan, root: Path, output: Path) -> Comparison:
     base = root / "rawdata" if (root / "rawdata").is_dir() else root
     names = output_names(scan.ct.relative_to(base), output, "verse")
-    source = read_ct(scan.ct).source
-    if source is None:
-        raise InputError(f"{scan.ct}: expected a CT with the geometry of its file")
-    wanted = read_centroids(scan.centroids, source, scan.convention)
-    found = read_centroids(names.centroids, source, "verse")
-    allowed = read_centroids(scan.cut, source, "verse") if scan.cut else ()
-    dice = {}
-    if scan.mask:
-        labels = {c.label for c in wanted}
-        reference, prediction = (
-            np.asarray(nib.load(path).dataobj).astype(np.uint8) for path in (scan.mask, names.mask)
-        )
-        dice = {k: v for k, v in dice_per_label(reference, prediction).items() if k in labels}
-    known = {c.label for c in (*wanted, *allowed)}
-    distances = dict(distances_mm(wanted, found))
-    return Comparison(
-        scan.name,
-        len(wanted),
-        len(identified(wanted, found)),
-        distances,
-        dice,
-        tuple(name_of(c.label) for c in wanted if c.label not in distances),
-        tuple(name_of(c.label) for c in found if c.label not in known),
-    )
+    reference = CaseFiles(scan.name, scan.centroids, scan.mask, scan.cut, scan.ct)
+    prediction = CaseFiles(scan.name, names.centroids, names.mask if scan.mask else None)
+    pair = CasePair(scan.name, reference, prediction)
+    tasks = Tasks(segmentation=scan.mask is not None)
+    return Comparison(score_case(pair, tasks, scan.convention))
 
 
 def summary(comparisons: list[Comparison]) -> str:
     """A line per scan, and one for all."""
     lines = []
     for one in comparisons:
-        mean = np.mean(list(one.distances.values())) if one.distances else float("nan")
+        mean = MEASURES["d_mean_mm"].of(one.score)
         line = f"{one.name}: {one.hits} of {one.total} identified, mean distance {mean:.1f} mm"
-        if one.dice:
+        if not np.isnan(one.mean_dice):
             line += f", mean Dice {one.mean_dice:.3f}"
         if one.missed:
             line += f", missed {' '.join(one.missed)}"
         if one.extra:
             line += f", extra {' '.join(one.extra)}"
+        if one.score.problem:
+            line += f", {one.score.problem}"
         lines.append(line)
     total, hits = sum(c.total for c in comparisons), sum(c.hits for c in comparisons)
     distances = [d for c in comparisons for d in c.distances.values() if d <= 20.0]

@@ -1,0 +1,131 @@
+"""Finding the files of every scan in two folders, and pairing them across naming conventions.
+
+    restructured  sub-verse004_ct, …_seg-subreg_ctd.json, …_seg-vert_msk.nii.gz
+    VerSe'20      verse506_CT-iso, …_iso-ctd.json, …_seg.nii.gz
+    VerSe'19      verse004, …_ctd.json, …_seg.nii.gz
+
+`sub-verse506_dir-iso` and `verse506_CT-iso` are one scan, so are `sub-verse400_split-verse153` and
+`verse153`: a scan's key is what is left of its name without the convention's own words.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from verse_infer.errors import UsageError
+from verse_infer.output_names import is_derivative
+
+#: What a file holds, by its name; the first that matches counts.
+_KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("cut", re.compile(r"(?P<stem>.+?)_partial_ctd\.json$", re.IGNORECASE)),
+    ("centroids", re.compile(r"(?P<stem>.+?)(_seg-[a-z]+)?(_iso-ctd|_ctd)\.json$", re.IGNORECASE)),
+    (
+        "mask",
+        re.compile(r"(?P<stem>.+?)(_seg-vert_msk|_seg|_msk|_mask)\.nii(\.gz)?$", re.IGNORECASE),
+    ),
+    ("ct", re.compile(r"(?P<stem>.+?)(_ct)?\.nii(\.gz)?$", re.IGNORECASE)),
+)
+#: Words of the naming conventions that say nothing about which scan it is.
+_WORDS = frozenset({"sub", "dir", "ct", "split"})
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFiles:
+    """Files of one scan. cut: centroids of vertebrae that the scan cuts. ct: read for its grid."""
+
+    name: str
+    centroids: Path | None = None
+    mask: Path | None = None
+    cut: Path | None = None
+    ct: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CasePair:
+    """A reference and what was predicted for it; prediction None: nothing was."""
+
+    name: str
+    reference: CaseFiles
+    prediction: CaseFiles | None
+
+
+def case_key(stem: str) -> str:
+    """What names a scan in every convention: `sub-verse506_dir-iso` gives `verse506-iso`."""
+    words = re.split(r"[_-]", stem.lower())
+    if "split" in words:
+        words = words[words.index("split") + 1 :]
+    return "-".join(word for word in words if word not in _WORDS)
+
+
+def find_case_files(root: Path, outside: Sequence[Path] = ()) -> dict[str, CaseFiles]:
+    """Files of every scan below root by case key; hidden files and folders `outside` left out.
+
+    UsageError where root is no folder or two files of one kind belong to one scan.
+    """
+    if not root.is_dir():
+        raise UsageError(f"{root}: expected a folder with centroids and masks, found none")
+    cases: dict[str, dict[str, Path]] = {}
+    for path in _files(root, outside):
+        kind, stem = _kind_and_stem(path, root)
+        if kind is None:
+            continue
+        # Two pictures of one scan (CT and a reformat) are no conflict: only a grid is read from it.
+        other = cases.setdefault(case_key(stem), {}).setdefault(kind, path)
+        if other != path and kind != "ct":
+            raise UsageError(f"expected one file of its kind per scan, got {other} and {path}")
+    return {
+        key: CaseFiles(key, **files)
+        for key, files in cases.items()
+        if "centroids" in files or "mask" in files
+    }
+
+
+def pair_cases(reference: Path, prediction: Path) -> tuple[tuple[CasePair, ...], tuple[str, ...]]:
+    """Every scan of the reference folder with its prediction; and predictions without reference.
+
+    One folder may lie inside the other. UsageError where no scan is found or none has a prediction.
+    """
+    truth = find_case_files(reference, _inside(prediction, reference))
+    found = find_case_files(prediction, _inside(reference, prediction))
+    if not truth:
+        raise UsageError(
+            f"{reference}: expected annotated scans (…_ctd.json, …_seg.nii.gz), found none"
+        )
+    pairs = tuple(CasePair(key, files, found.get(key)) for key, files in sorted(truth.items()))
+    if not any(pair.prediction for pair in pairs):
+        raise UsageError(
+            f"{prediction}: expected predictions for scans such as {pairs[0].name}, "
+            f"got {', '.join(sorted(found)[:3]) or 'none'}"
+        )
+    return pairs, tuple(sorted(set(found) - set(truth)))
+
+
+def _inside(folder: Path, root: Path) -> tuple[Path, ...]:
+    return (folder,) if root.resolve() in folder.resolve().parents else ()
+
+
+def _files(root: Path, outside: Sequence[Path]) -> Iterator[Path]:
+    left_out = [folder.resolve() for folder in outside]
+    for path in sorted(root.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if hidden or not path.is_file():
+            continue
+        parents = path.parent.resolve()
+        if not any(folder == parents or folder in parents.parents for folder in left_out):
+            yield path
+
+
+def _kind_and_stem(path: Path, root: Path) -> tuple[str | None, str]:
+    for kind, pattern in _KINDS:
+        match = pattern.match(path.name)
+        if match is None:
+            continue
+        stem = match["stem"]
+        # …_seg-subreg_msk holds subregions; any other derivative is no CT.
+        if kind == "mask" and "_seg-" in stem.lower():
+            return None, stem
+        if kind == "ct" and is_derivative(path.relative_to(root)):
+            return None, stem
+        return kind, stem
+    return None, path.name

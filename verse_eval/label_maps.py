@@ -1,0 +1,115 @@
+"""Vertebra masks of any orientation in memory, and the grids that centroid files refer to."""
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from verse_infer.anatomy import LABELS
+from verse_infer.ct import SourceGeometry, from_source
+from verse_infer.errors import InputError
+from verse_infer.grid_geometry import LARGEST_REPAIR_DEG, grid_geometry
+from verse_infer.lattice import Lattice
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A file's voxel grid: as lattice (LPS mm, axes turned closest to LPS), and as stored."""
+
+    lattice: Lattice
+    source: SourceGeometry
+
+
+@dataclass(frozen=True, slots=True)
+class LabelMap:
+    """A vertebra mask.
+
+    labels: uint8 VerSe labels, z, y, x on lattice; 0 for whatever is no vertebra.
+    passed_over: values of the file that are no vertebra's label (26 sacrum, 27 coccyx, others).
+    """
+
+    labels: NDArray[np.uint8]
+    lattice: Lattice
+    passed_over: tuple[int, ...] = ()
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid of a NIfTI file, from its header alone; InputError says what came instead."""
+    return _grid(path, _open(path))
+
+
+def read_label_map(path: Path) -> tuple[LabelMap, Grid]:
+    """A mask turned to the closest LPS axes; InputError unless it holds whole numbers 0 to 255."""
+    image = _open(path)
+    grid = _grid(path, image)
+    labels = from_source(_labels(path, image).reshape(grid.source.shape), grid.source)
+    found = np.flatnonzero(np.bincount(labels.ravel("K"), minlength=256))
+    strange = tuple(int(value) for value in found if value and value not in LABELS)
+    if strange:
+        kept = np.zeros(256, np.uint8)
+        kept[list(LABELS)] = LABELS
+        labels = kept[labels]
+    return LabelMap(labels, grid.lattice, strange), grid
+
+
+def _open(path: Path) -> Any:
+    try:
+        image = nib.load(path)
+    except (
+        ImageFileError,
+        HeaderDataError,
+        OSError,
+        EOFError,
+        zlib.error,
+        ValueError,
+    ) as error:
+        raise InputError(f"{path}: expected a NIfTI image (.nii, .nii.gz), got: {error}") from error
+    if not isinstance(image, nib.Nifti1Image):
+        raise InputError(f"{path}: expected a NIfTI image, got {type(image).__name__}")
+    return image
+
+
+def _grid(path: Path, image: Any) -> Grid:
+    shape = tuple(int(n) for n in image.shape)
+    if len(shape) > 3 and all(n == 1 for n in shape[3:]):
+        shape = shape[:3]
+    if len(shape) != 3 or min(shape) < 1:
+        raise InputError(f"{path}: expected one 3D volume, got shape {tuple(image.shape)}")
+    size = (shape[0], shape[1], shape[2])
+    try:
+        geometry = grid_geometry(image.affine, size)
+    except ValueError as error:
+        raise InputError(f"{path}: expected a voxel grid in space: {error}") from error
+    if geometry.repair_deg > LARGEST_REPAIR_DEG:
+        raise InputError(
+            f"{path}: expected perpendicular voxel axes, got a shear of {geometry.repair_deg:.1f}°"
+        )
+    source = SourceGeometry(image.affine, size, image.header, geometry.axes, geometry.flips)
+    return Grid(geometry.lattice, source)
+
+
+def _labels(path: Path, image: Any) -> NDArray[np.uint8]:
+    try:
+        values = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        raise InputError(
+            f"{path}: expected {image.shape} voxels, the file is damaged or cut off: {error}"
+        ) from error
+    if values.dtype == np.uint8:
+        return np.asarray(values)
+    if values.dtype.kind not in "iufb":
+        raise InputError(f"{path}: expected labels, got voxels of type {values.dtype}")
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= 255):  # not-a-number fails, too
+        raise InputError(f"{path}: expected labels from 0 to 255, got {low:g} to {high:g}")
+    labels: NDArray[np.uint8] = values.astype(np.uint8)
+    if values.dtype.kind == "f" and not np.array_equal(labels, values):
+        raise InputError(f"{path}: expected whole numbers as labels, got fractions")
+    return labels
