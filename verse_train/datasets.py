@@ -42,13 +42,18 @@ class AnnotatedScan:
 
     @property
     def patient(self) -> str:
-        """The name without what tells scans of one patient apart; folds are made by patient.
+        """Folds are made by it."""
+        return patient_of(self.name)
 
-        That is BIDS entities (verse401_split-verse201 and verse401_split-verse253), their
-        counterpart in VerSe'20 (verse401_verse201_CT-iso), or a letter after a number (acrin001a).
-        """
-        subject = re.sub(r"(_[A-Za-z]+-[^_]+|_verse\d+)+$", "", self.name)
-        return re.sub(r"(?<=\d)[a-z]$", "", subject)
+
+def patient_of(name: str) -> str:
+    """A scan's name without what tells scans of one patient apart.
+
+    That is BIDS entities (verse401_split-verse201 and verse401_split-verse253), their counterpart
+    in VerSe'20 (verse401_verse201_CT-iso), or a letter after a number (acrin001a).
+    """
+    subject = re.sub(r"(_[A-Za-z]+-[^_]+|_verse\d+)+$", "", name)
+    return re.sub(r"(?<=\d)[a-z]$", "", subject)
 
 
 def find_scans(root: Path) -> tuple[AnnotatedScan, ...]:

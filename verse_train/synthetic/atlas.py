@@ -29,7 +29,7 @@ _ORDINALS = (
     *("first", "second", "third", "fourth", "fifth", "sixth"),
     *("seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"),
 )
-#: First match of a part's name decides its tissue; later parts of this list are drawn over earlier.
+#: The last match of a part's name decides its tissue, and later ones are drawn over earlier ones.
 _TISSUES: tuple[tuple[str, Tissue], ...] = (
     (r"^skin$", Tissue.SKIN),
     (r"muscle|psoas|iliacus|trapezius|diaphragm|longus|scalene|erector|multifid", Tissue.MUSCLE),

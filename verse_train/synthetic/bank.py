@@ -14,6 +14,7 @@ from verse_infer.ct import SourceGeometry, from_source
 from verse_infer.grid_geometry import grid_geometry
 from verse_infer.lattice import Lattice
 from verse_infer.verse_files import read_centroids
+from verse_train.datasets import patient_of
 from verse_train.networks import Stage
 from verse_train.prepared import PreparedCase, save_prepared
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
@@ -128,15 +129,19 @@ def _border_labels(vertebrae: NDArray[np.uint8]) -> set[int]:
 def fill_mask_bank(folder: Path, mask: Path, count: int, seed: int) -> None:
     """Scans 0 to count - 1 around a real VerSe mask (…_msk.nii.gz with its …_ctd.json beside it).
 
-    Only stage 3 learns from them: beside the vertebrae everything is made up.
+    Only stage 3 learns from them: beside the vertebrae everything is made up. They belong to the
+    mask's patient, whose anatomy they show.
     """
+    name = mask.name.split("_seg")[0]
+    patient = patient_of(name.removeprefix("sub-"))
     labels, lattice, centroids = _real_mask(mask)
     for number in range(count):
-        path = folder / f"{mask.name.split('_seg')[0]}-{seed}-{number:04d}.npz"
+        path = folder / f"{name}-{seed}-{number:04d}.npz"
         if not path.exists():
             rng = np.random.default_rng((seed, number))
             anatomy = masked_shapes(labels, lattice, centroids, rng)
-            save_prepared(path, prepared(path.stem, anatomy, rng, TRAINING))
+            case = prepared(path.stem, anatomy, rng, TRAINING)
+            save_prepared(path, replace(case, patient=patient))
 
 
 def _real_mask(path: Path) -> tuple[NDArray[np.uint8], Lattice, tuple[Centroid, ...]]:
