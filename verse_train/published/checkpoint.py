@@ -28,13 +28,12 @@ def read_variables(
     """
     _check_files(prefix)
     reader = _reading(prefix, lambda: _open(prefix))
-    found = {
-        name: tuple(shape)
-        for name, shape in reader.get_variable_to_shape_map().items()
-        if not ignored.fullmatch(name)
-    }
-    _check_fit(prefix, expected, found)
-    return {name: _read(prefix, reader, name) for name in expected}
+    shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
+    unused = [name for name in shapes if ignored.fullmatch(name)]
+    _check_fit(prefix, expected, {n: shape for n, shape in shapes.items() if n not in unused})
+    for name in unused:  # read all the same: a file cut off there is a failed download, too
+        _tensor(prefix, reader, name)
+    return {name: _numbers(prefix, reader, name) for name in expected}
 
 
 def _check_files(prefix: Path) -> None:
@@ -67,7 +66,7 @@ def _reading(prefix: Path, action: Callable[[], Any]) -> Any:
 
     try:
         return action()
-    except (tf.errors.OpError, RuntimeError, ValueError, OSError) as error:
+    except (tf.errors.OpError, RuntimeError, ValueError, IndexError, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise WeightsError(
             f"{prefix}: expected a whole TensorFlow checkpoint, got a damaged or truncated one, or "
@@ -97,8 +96,12 @@ def _listed(problems: Sequence[str]) -> str:
     return "; ".join(problems[:MOST_NAMED]) + (f"; and {rest} more" if rest > 0 else "")
 
 
-def _read(prefix: Path, reader: Any, name: str) -> Floats:
-    values = np.asarray(_reading(prefix, lambda: reader.get_tensor(name)))
+def _tensor(prefix: Path, reader: Any, name: str) -> Any:
+    return _reading(prefix, lambda: reader.get_tensor(name))
+
+
+def _numbers(prefix: Path, reader: Any, name: str) -> Floats:
+    values = np.asarray(_tensor(prefix, reader, name))
     if values.dtype != np.float32:
         raise WeightsError(f"{prefix}: {name}: expected float32, got {values.dtype}")
     if not np.isfinite(values).all():
