@@ -23,7 +23,7 @@ BOXES = {
     "Left second rib": ((-98, -117, 1198), (98, -2, 1302)),
     "Unknown thing": ((-102, -102, 802), (-62, -62, 842)),
 }
-HOLLOW = {"Skin": 8.0, "Left second rib": 13.0}
+HOLLOW = {"Skin": 6.0, "Left second rib": 14.0}
 SPACING = 5.0
 FACES = (
     *((0, 1, 3), (0, 3, 2), (4, 6, 7), (4, 7, 5), (0, 4, 5), (0, 5, 1)),
@@ -104,20 +104,21 @@ def test_tissues_go_by_the_names_and_vertebrae_are_drawn_last(body):
     spine = inside(body, "Third lumbar vertebra")
     assert (body.tissue[liver & ~spine] == Tissue.SOFT_ORGAN).all()
     assert (body.tissue[liver & spine] == Tissue.VERTEBRA).all()
-    cage = inside(body, "Left second rib") & ~inside(body, "Left second rib", 13.0)
+    cage = inside(body, "Left second rib") & ~inside(body, "Left second rib", 14.0)
     assert (body.tissue[cage] == Tissue.RIB).all()
 
 
 def test_what_no_part_fills_is_fat_below_the_skin_and_muscle_deeper(body):
-    named = np.zeros(body.lattice.shape, bool)
-    for name in ("Right lobe of liver", "Third lumbar vertebra", "Atlas", "Left second rib"):
+    # The lungs reach 14 mm above and below the cage.
+    named = inside(body, "Left second rib", -15.0)
+    for name in ("Right lobe of liver", "Third lumbar vertebra", "Atlas"):
         named |= inside(body, name)
     skin = inside(body, "Skin")
     # Gaps of two slices are closed, so that the body may reach this far beyond its ends.
     assert (body.tissue[~inside(body, "Skin", -11.0)] == Tissue.AIR).all()
-    assert (body.tissue[skin & ~inside(body, "Skin", 8.0)] == Tissue.SKIN).all()
-    assert (body.tissue[inside(body, "Skin", 22.0) & ~named] == Tissue.MUSCLE).all()
-    below_skin = inside(body, "Skin", 8.0) & ~inside(body, "Skin", 12.0)
+    assert (body.tissue[skin & ~inside(body, "Skin", 6.0)] == Tissue.SKIN).all()
+    assert (body.tissue[inside(body, "Skin", 18.0) & ~named] == Tissue.MUSCLE).all()
+    below_skin = inside(body, "Skin", 6.0) & ~inside(body, "Skin", 11.0)
     middle = body.tissue[90][below_skin[90]]
     assert (middle == Tissue.FAT).all()
     assert middle.size > 50
@@ -126,7 +127,7 @@ def test_what_no_part_fills_is_fat_below_the_skin_and_muscle_deeper(body):
 
 
 def test_the_inside_of_the_rib_cage_is_lung(body):
-    assert (body.tissue[inside(body, "Left second rib", 13.0)] == Tissue.LUNG).all()
+    assert (body.tissue[inside(body, "Left second rib", 14.0)] == Tissue.LUNG).all()
     # Ribs slope, so that the cage of a slice is looked for up to 14 mm above and below.
     assert not (body.tissue[~inside(body, "Left second rib", -15.0)] == Tissue.LUNG).any()
     middle = int(body.lattice.index((0, 0, 1250))[2])
