@@ -4,13 +4,19 @@ import argparse
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
+from verse_eval.case_pairs import case_key, find_case_files
 from verse_eval.case_scoring import TeamScores, score_folders
 from verse_eval.measures import MEASURES
+from verse_eval.ranking import SCHEMES, rank_teams
+from verse_eval.ranking_files import point_table, write_ranking
 from verse_eval.scan_scores import ScanScore
-from verse_eval.score_files import write_scores, write_table
+from verse_eval.score_files import read_scores, write_scores, write_table
+from verse_eval.significance import FEWEST_SCANS
 from verse_eval.summaries import summarise
 from verse_infer.errors import UsageError, VerseError
 
@@ -50,14 +56,39 @@ def _parser() -> argparse.ArgumentParser:
         "--jobs", type=int, default=os.cpu_count() or 1, help="scans at a time (default: cores)"
     )
     score.set_defaults(command=_score)
+    rank = commands.add_parser("rank", help="rank teams by pairwise Wilcoxon signed-rank tests")
+    _add_scores(rank)
+    rank.add_argument(
+        "--scheme", choices=tuple(SCHEMES), required=True, help="measures and weights"
+    )
+    rank.add_argument(
+        "--phase",
+        nargs=2,
+        metavar=("public=SCANS", "hidden=SCANS"),
+        help="which scan is of which phase: a text file with a name per line, or a reference folder",
+    )
+    rank.add_argument("--output", type=Path, required=True, help="folder for tables and picture")
+    rank.set_defaults(command=_rank)
     return parser
 
 
+def _add_scores(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scores",
+        nargs="+",
+        required=True,
+        metavar="[TEAM=]FILE",
+        help="scores of the teams; a folder stands for all .json files in it",
+    )
+
+
 def _score(arguments: argparse.Namespace) -> int:
-    teams = named_paths(arguments.prediction)
+    teams = [named_path(entry) for entry in arguments.prediction]
     several = len(teams) > 1
+    if len({team for team, _ in teams}) < len(teams):
+        raise UsageError(f"expected each team once, got {' '.join(team for team, _ in teams)}")
     problems = 0
-    for team, folder in teams.items():
+    for team, folder in teams:
         logger.info("%s:", team)
         scores = score_folders(team, arguments.reference, folder, arguments.jobs, _log_scan)
         output = arguments.output / f"{team}.json" if several else arguments.output
@@ -73,16 +104,79 @@ def _score(arguments: argparse.Namespace) -> int:
     return SOME_MISSING if problems else ALL_SCORED
 
 
-def named_paths(entries: Sequence[str]) -> dict[str, Path]:
-    """TEAM=PATH or PATH (named by its last part) as a table; UsageError where a name comes twice."""
-    teams: dict[str, Path] = {}
+def _rank(arguments: argparse.Namespace) -> int:
+    phases = dict(_phase(entry) for entry in arguments.phase or ())
+    ranking = rank_teams(read_teams(arguments.scores), arguments.scheme, phases)
+    for one in ranking.comparisons:
+        if one.scans < FEWEST_SCANS:
+            logger.warning(
+                "%s, %s: %d scans; with fewer than %d no difference can be significant",
+                *(one.phase, one.measure, one.scans, FEWEST_SCANS),
+            )
+    write_ranking(arguments.output, ranking)
+    _need_matplotlib()
+    from verse_eval.pictures import save_png
+    from verse_eval.ranking_figure import p_value_figure
+
+    save_png(p_value_figure(ranking), arguments.output / "pvalues.png")
+    for row in point_table(ranking)[1]:
+        logger.info("%s. %s %s", *row[:3])
+    return ALL_SCORED
+
+
+def read_teams(entries: Sequence[str]) -> tuple[TeamScores, ...]:
+    """Scores of every team named on the command line.
+
+    A folder stands for its .json files; a team named several times has its scans in several files.
+    """
+    if len(entries) == 1 and Path(entries[0]).is_dir():
+        entries = [str(path) for path in sorted(Path(entries[0]).glob("*.json"))]
+    files: dict[str, list[TeamScores]] = {}
     for entry in entries:
-        name, _, path = entry.rpartition("=")
-        name = name or Path(path).resolve().stem
-        if name in teams or "/" in name:
-            raise UsageError(f"expected TEAM=PATH with each team once, got {name} in {entry}")
-        teams[name] = Path(path)
-    return teams
+        team, path = named_path(entry)
+        scores = read_scores(path, team if "=" in entry else None)
+        files.setdefault(scores.team, []).append(scores)
+    return tuple(_joined(parts) for parts in files.values())
+
+
+def _joined(parts: Sequence[TeamScores]) -> TeamScores:
+    scans = tuple(scan for part in parts for scan in part.scans)
+    twice = [name for name, count in Counter(scan.name for scan in scans).items() if count > 1]
+    if twice:
+        raise UsageError(f"expected each scan of {parts[0].team} once, got {twice[0]} twice")
+    return TeamScores(parts[0].team, scans, tuple(n for part in parts for n in part.unpaired))
+
+
+def _phase(entry: str) -> tuple[str, frozenset[str]]:
+    """Phase and names of its scans, from PHASE=FOLDER or PHASE=FILE."""
+    phase, _, place = entry.partition("=")
+    path = Path(place)
+    if path.is_dir():
+        return phase, frozenset(find_case_files(path))
+    try:
+        lines = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"--phase {entry}: expected a folder or a text file of scan names: {error}"
+        ) from error
+    return phase, frozenset(case_key(line) for line in lines)
+
+
+def _need_matplotlib() -> None:
+    if find_spec("matplotlib") is None:
+        raise UsageError(
+            "expected matplotlib for pictures, it is not installed: pip install .[eval]"
+        )
+
+
+def named_path(entry: str) -> tuple[str, Path]:
+    """Team and path from TEAM=PATH, or from PATH, which names the team by its last part."""
+    name, found, path = entry.partition("=")
+    if not found:
+        return Path(entry).resolve().stem, Path(entry)
+    if not name or "/" in name:
+        raise UsageError(f"expected TEAM=PATH with a plain name, got {entry}")
+    return name, Path(path)
 
 
 def _log_scan(scan: ScanScore) -> None:
