@@ -153,6 +153,19 @@ def test_a_missing_t12_is_no_gap_in_the_run():
     assert names(label_by_sequence(candidates, WIDE)) == ["T11", "L1", "L2"]
 
 
+def test_without_variants_neighbours_are_those_of_25_vertebrae_in_one_order():
+    rule = SequenceRule(with_variants=False)
+    candidates = [candidate("T11", 60), candidate("L1", 30), candidate("L2", 0)]
+    assert names(label_by_sequence(candidates, WIDE, rule)) == ["L1", "L2"]
+    candidates = [candidate("T12", 60), candidate("L1", 30), candidate("L2", 0)]
+    assert names(label_by_sequence(candidates, WIDE, rule)) == ["T12", "L1", "L2"]
+    bottom = [candidate("L4", 60), candidate("L5", 30, 0.9), candidate("L6", 5, 0.6)]
+    assert names(label_by_sequence(bottom, (0, 1000), rule)) == ["L4", "L5", "L6"]
+    beyond = [candidate("T10", 90), candidate("T11", 60, 0.9), candidate("L1", 40, 0.6)]
+    assert names(label_by_sequence(beyond, (35, 1000), rule)) == ["T10", "T11"]
+    assert names(label_by_sequence(beyond, (35, 1000))) == ["T10", "T11", "L1"]
+
+
 @st.composite
 def candidate_sets(draw):
     count = draw(st.integers(0, 12))

@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verse_infer.landmarks import Heatmaps, find_candidates
+from verse_infer.landmarks import Heatmaps, find_candidates, lattice_along
 from verse_infer.lattice import Lattice
+from verse_infer.spine import SpineRegion
+
+from .fakes import STAGE_WEIGHTS
 
 LATTICE = Lattice((10.0, -20.0, 30.0), (2.0, 2.0, 2.0), (20, 24, 28))
 
@@ -47,3 +52,21 @@ def test_maxima_below_the_threshold_or_too_near_a_higher_one_do_not_count():
 def test_a_maximum_on_the_border_stays_inside():
     (found,) = find_candidates(heatmaps(gaussian((10.0, 0.0, 30.0))), 0.3, 3)
     assert found.point == pytest.approx((10.0, 0.0, 30.0), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("length_mm", "slices", "whole"),
+    [(10, 16, 64), (32, 16, 64), (33, 32, 64), (128, 64, 64), (130, 80, 112), (224, 112, 112),
+     (226, 128, 160)],
+)  # fmt: skip
+def test_lattice_along_the_spine_is_of_16_slices_or_of_whole_tiles(length_mm, slices, whole):
+    """2 mm; tiles of 64 slices that overlap by 16, so their step is 48."""
+    weights = STAGE_WEIGHTS["vertebra_localisation"]
+    region = SpineRegion((5.0, -3.0), (-20.0, length_mm - 20.0), 1.0)
+    lattice = lattice_along(region, weights)
+    assert lattice.size == (48, 48, slices)
+    options = {**weights.options, "whole_tiles": True}
+    lattice = lattice_along(region, replace(weights, options=options))
+    assert lattice.size == (48, 48, whole)
+    middle = lattice.point(np.array([23.5, 23.5, (whole - 1) / 2]))
+    assert middle == pytest.approx((5.0, -3.0, length_mm / 2 - 20.0))

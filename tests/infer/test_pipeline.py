@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,13 @@ from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
 from verse_infer.labelling import ChainRule, SequenceRule
 from verse_infer.lattice import Lattice
-from verse_infer.pipeline import NO_SPINE, Pipeline, PipelineOptions, labelling_rule
+from verse_infer.pipeline import (
+    NO_SPINE,
+    Pipeline,
+    PipelineOptions,
+    end_margin,
+    labelling_rule,
+)
 
 from .fakes import STAGE_WEIGHTS, fake_networks
 
@@ -73,6 +81,13 @@ def test_vertebrae_near_the_ends_are_dropped_by_the_margin():
         label_of("L1"),
         label_of("L2"),
     ]
+
+
+def test_the_users_margin_wins_over_the_weights():
+    weights = STAGE_WEIGHTS["vertebra_localisation"]
+    own = replace(weights, options={**weights.options, "end_margin_mm": 0.0})
+    assert [end_margin(weights, None), end_margin(own, None)] == [10.0, 0.0]
+    assert [end_margin(weights, 0.0), end_margin(own, 3.0)] == [0.0, 3.0]
 
 
 def test_given_centroids_replace_the_first_two_stages():

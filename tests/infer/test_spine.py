@@ -1,8 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from verse_infer.ct import Ct
 from verse_infer.lattice import Lattice
-from verse_infer.spine import coarse_lattice, region_of_heatmap, z_range_of
+from verse_infer.spine import (
+    coarse_lattice,
+    locate_spine,
+    region_of_heatmap,
+    whole_scan_region,
+    z_range_of,
+)
 
 from .fakes import fake_network
 
@@ -42,6 +51,42 @@ def test_a_light_piece_aside_is_noise_and_a_heavy_one_is_spine():
     assert region(heatmap).z_range[1] == pytest.approx(56.0)
     heatmap[11:15, 5, 7] = 1.0
     assert region(heatmap).z_range[1] == pytest.approx(112.0)
+
+
+def whole(heatmap, threshold=0.0):
+    return whole_scan_region(heatmap, LATTICE, threshold=threshold, scan_z_range=(3.0, 117.0))
+
+
+def test_centre_of_mass_of_the_whole_heatmap_counts_every_value_with_its_sign():
+    """x = 8 (2·3 + 3·9 - 1·5) / 4 = 56; every value stands in row y = 4."""
+    heatmap = np.zeros(LATTICE.shape, np.float32)
+    heatmap[2, 4, 3], heatmap[9, 4, 9], heatmap[5, 4, 5] = 2.0, 3.0, -1.0
+    found = whole(heatmap)
+    assert found.centre_xy == pytest.approx((56.0, 32.0))
+    assert found.z_range == (3.0, 117.0)
+    assert found.height == 3.0
+
+
+def test_no_region_of_a_heatmap_that_is_low_or_cancels_out():
+    heatmap = np.zeros(LATTICE.shape, np.float32)
+    assert whole(heatmap) is None
+    heatmap[2, 4, 3] = 1.0
+    assert whole(heatmap, threshold=1.0) is None
+    heatmap[2, 4, 15] = -0.9  # the centre would lie at x = 8 (3 - 13.5) / 0.1, left of the lattice
+    assert whole(heatmap) is None
+    heatmap[2, 4, 14] = -1.0
+    assert whole(heatmap) is None
+
+
+def test_the_weights_choose_the_whole_scan():
+    lattice = Lattice((0.0, 0.0, 0.0), (8.0, 8.0, 8.0), (16, 16, 32))
+    ct = Ct(np.zeros(lattice.shape, np.int16), lattice)
+    network = fake_network("spine_localisation", np.ones_like)
+    options = {**network.weights.options, "whole_scan": True}
+    network = replace(network, weights=replace(network.weights, options=options))
+    found = locate_spine(ct, network)
+    assert found.centre_xy == pytest.approx((60.0, 60.0))
+    assert found.z_range == (0.0, 248.0)
 
 
 @pytest.mark.parametrize("size", [(512, 512, 200), (512, 512, 1400), (700, 600, 64)])
