@@ -13,11 +13,12 @@ from verse_eval.case_pairs import case_key, find_case_files
 from verse_eval.case_scoring import TeamScores, score_folders
 from verse_eval.measures import MEASURES
 from verse_eval.ranking import SCHEMES, rank_teams
-from verse_eval.ranking_files import point_table, write_ranking
+from verse_eval.ranking_files import JSON_NAME, point_table, read_ranking, write_ranking
 from verse_eval.scan_scores import ScanScore
 from verse_eval.score_files import read_scores, write_scores, write_table
 from verse_eval.significance import FEWEST_SCANS
 from verse_eval.summaries import summarise
+from verse_infer.atomic import atomic_write
 from verse_infer.errors import UsageError, VerseError
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     rank.add_argument("--output", type=Path, required=True, help="folder for tables and picture")
     rank.set_defaults(command=_rank)
+    report = commands.add_parser("report", help="write a page with tables and plots")
+    _add_scores(report)
+    report.add_argument("--ranking", type=Path, help="folder that rank wrote, to be shown, too")
+    report.add_argument("--output", type=Path, required=True, help="the page, .html")
+    report.set_defaults(command=_report)
     return parser
 
 
@@ -121,6 +127,19 @@ def _rank(arguments: argparse.Namespace) -> int:
     save_png(p_value_figure(ranking), arguments.output / "pvalues.png")
     for row in point_table(ranking)[1]:
         logger.info("%s. %s %s", *row[:3])
+    return ALL_SCORED
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    teams = read_teams(arguments.scores)
+    ranking = read_ranking(arguments.ranking / JSON_NAME) if arguments.ranking else None
+    _need_matplotlib()
+    from verse_eval.report import report_page
+
+    page = report_page(teams, ranking)
+    with atomic_write(arguments.output) as partial:
+        partial.write_text(page, encoding="utf-8")
+    logger.info("report written: %s", arguments.output)
     return ALL_SCORED
 
 
