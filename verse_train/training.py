@@ -1,6 +1,5 @@
 """One training: builds the training model, runs it, keeps checkpoints, resumes after a kill."""
 
-import csv
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -46,23 +45,23 @@ class RunSettings:
 def train(config: TrainingConfig, groups: Sequence[CaseGroup], run: RunSettings) -> keras.Model:
     """Train one network to the end, continuing from the last checkpoint in the folder if any.
 
+    How far a checkpoint is, its optimiser says: a kill may fall between checkpoint and log.
     Returns the network (not the training model around it).
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     keras.mixed_precision.set_global_policy(run.precision)
     keras.utils.set_random_seed(run.seed)
     checkpoint = run.folder / CHECKPOINT
-    done = _epochs_done(run.folder / LOG) if checkpoint.exists() else 0
-    model = (
-        keras.models.load_model(checkpoint, custom_objects=_losses(config))
-        if done
-        else training_model(config)
-    )
-    if done:
+    if checkpoint.exists():
+        model = keras.models.load_model(checkpoint, custom_objects=_losses(config))
         # The number of steps may have changed since: the rate's fall follows.
         model.optimizer.learning_rate = _rate(config)
+    else:
+        model = training_model(config)
+    steps_done = int(model.optimizer.iterations)
+    done = steps_done // run.steps_per_epoch
     epochs = -(-config.steps // run.steps_per_epoch)
-    feed = Feed(groups, config, run.seed, run.workers, first=done * run.steps_per_epoch)
+    feed = Feed(groups, config, run.seed, run.workers, first=steps_done)
     logger.info("%s: %d of %d epochs done; %s", config.stage, done, epochs, asdict(config))
     if done < epochs:
         model.fit(
@@ -153,13 +152,6 @@ def _batches(feed: Feed) -> Iterator[tuple[Any, Any]]:
             yield (image, target), np.zeros((1, 1), np.float32)
         else:
             yield image, target
-
-
-def _epochs_done(log: Path) -> int:
-    if not log.exists():
-        return 0
-    with log.open(newline="") as file:
-        return len(list(csv.DictReader(file)))
 
 
 class _KeepCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
