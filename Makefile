@@ -57,7 +57,7 @@ image-test: setup  ## run the sample inside the image: read-only input, no netwo
 LOCK := uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
 lock:  ## renew the locked requirements from pyproject.toml
 	$(LOCK) pyproject.toml -o requirements.txt
-	$(LOCK) pyproject.toml --extra train --extra dev -o requirements-dev.txt
+	$(LOCK) pyproject.toml --extra train --extra eval --extra dev -o requirements-dev.txt
 	$(LOCK) requirements-gpu.in -o requirements-gpu.txt
 
 clean:  ## remove what was made

@@ -29,7 +29,7 @@ ALL_SCORED, WRONG_USAGE, SOME_MISSING = 0, 2, 3
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 wrong usage, 3 predictions missing or damaged."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
-    arguments = _parser().parse_args(argv)
+    arguments = command_line().parse_args(argv)
     try:
         return int(arguments.command(arguments))
     except VerseError as error:
@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return WRONG_USAGE
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """The commands with their options."""
     parser = argparse.ArgumentParser(prog="python -m verse_eval", description=__doc__)
     commands = parser.add_subparsers(required=True)
     score = commands.add_parser("score", help="compare predictions with a reference")

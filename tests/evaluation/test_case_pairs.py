@@ -1,0 +1,98 @@
+import pytest
+
+from verse_eval.case_pairs import case_key, find_case_files, pair_cases
+from verse_infer.errors import UsageError
+
+
+def touch(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("sub-verse004", "verse004"),
+        ("sub-verse506_dir-iso", "verse506_CT-iso"),
+        ("sub-gl003_dir-ax", "GL003_CT_ax"),
+        ("sub-verse400_split-verse153", "verse153"),
+    ],
+)
+def test_a_scan_has_one_key_in_all_conventions(one, other):
+    assert case_key(one) == case_key(other)
+
+
+def test_reformats_of_one_patient_are_different_scans():
+    assert case_key("sub-verse506_dir-iso") != case_key("sub-verse506_dir-sag")
+
+
+def test_restructured_names(tmp_path):
+    base = "derivatives/sub-verse004/sub-verse004"
+    touch(
+        tmp_path,
+        "rawdata/sub-verse004/sub-verse004_ct.nii.gz",
+        f"{base}_seg-vert_msk.nii.gz",
+        f"{base}_seg-subreg_ctd.json",
+        f"{base}_partial_ctd.json",
+        f"{base}_seg-subreg_msk.nii.gz",
+        f"{base}_seg-vert_snp.png",
+        "dataset_description.json",
+    )
+    (files,) = find_case_files(tmp_path).values()
+    assert files.name == "verse004"
+    assert files.mask == tmp_path / f"{base}_seg-vert_msk.nii.gz"
+    assert files.centroids == tmp_path / f"{base}_seg-subreg_ctd.json"
+    assert files.cut == tmp_path / f"{base}_partial_ctd.json"
+    assert files.ct == tmp_path / "rawdata/sub-verse004/sub-verse004_ct.nii.gz"
+
+
+def test_challenge_names(tmp_path):
+    touch(
+        tmp_path,
+        *("verse004.nii.gz", "verse004_ctd.json", "verse004_seg.nii.gz"),
+        *(f"verse506/verse506_CT-iso{e}" for e in (".nii.gz", "_iso-ctd.json", "_seg.nii.gz")),
+    )
+    found = find_case_files(tmp_path)
+    assert set(found) == {"verse004", "verse506-iso"}
+    assert all(f.centroids and f.mask and f.ct and not f.cut for f in found.values())
+
+
+def test_scans_are_paired_across_conventions(tmp_path):
+    touch(
+        tmp_path / "ref",
+        "derivatives/sub-verse004/sub-verse004_seg-subreg_ctd.json",
+        "derivatives/sub-verse005/sub-verse005_seg-subreg_ctd.json",
+    )
+    touch(tmp_path / "out", "verse004_iso-ctd.json", "verse009_ctd.json", "run.json", ".x_ctd.json")
+    pairs, unpaired = pair_cases(tmp_path / "ref", tmp_path / "out")
+    assert [pair.name for pair in pairs] == ["verse004", "verse005"]
+    assert pairs[0].prediction.centroids.name == "verse004_iso-ctd.json"
+    assert pairs[1].prediction is None
+    assert unpaired == ("verse009",)
+
+
+def test_predictions_may_lie_inside_the_reference_folder(tmp_path):
+    touch(tmp_path, "verse004_ctd.json", "output/verse004_ctd.json")
+    pairs, _ = pair_cases(tmp_path, tmp_path / "output")
+    assert pairs[0].reference.centroids == tmp_path / "verse004_ctd.json"
+    assert pairs[0].prediction.centroids == tmp_path / "output" / "verse004_ctd.json"
+
+
+def test_two_files_of_one_kind_are_refused(tmp_path):
+    touch(tmp_path, "a/verse004_ctd.json", "b/sub-verse004_ctd.json")
+    with pytest.raises(UsageError, match="one file of its kind"):
+        find_case_files(tmp_path)
+
+
+def test_nothing_to_compare_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="none"):
+        pair_cases(tmp_path / "no", tmp_path)
+    touch(tmp_path / "ref", "verse004_ctd.json")
+    touch(tmp_path / "out", "verse005_ctd.json")
+    with pytest.raises(UsageError, match="verse004"):
+        pair_cases(tmp_path / "ref", tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="annotated scans"):
+        pair_cases(tmp_path / "empty", tmp_path / "out")
