@@ -66,3 +66,15 @@ def write_objects(prefix, values, with_sigmas):
         path.rename(path.with_name(path.name.replace(f"{prefix.name}-1.", f"{prefix.name}.")))
     (prefix.parent / "checkpoint").unlink()
     assert written.endswith("-1")
+
+
+def answering_everywhere(_, values):
+    """Random values with a spine and a vertebra in every voxel, so that the spine's centre is the
+    scan's, and with strong maxima in the heatmaps of vertebrae."""
+    changed = dict(values)
+    for name, value in values.items():
+        if value.shape == (1,):  # bias of the only output
+            changed[name] = value + np.float32(20)
+        if name.endswith(("local_heatmaps/kernel", "local_heatmaps/layers/0/kernel")):
+            changed[name] = value * np.float32(10)
+    return changed
