@@ -1,0 +1,40 @@
+import pytest
+
+from verse_infer.anatomy import LABELS
+from verse_infer.labelling import ChainRule
+from verse_infer.pipeline import labelling_rule
+from verse_train.config import CONFIGS
+from verse_train.networks import STAGES
+from verse_train.weights_entries import stage_entry
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("stage", STAGES)
+def test_entries_repeat_what_the_networks_were_trained_with(name, stage):
+    entry, _ = stage_entry(name, stage)
+    config = CONFIGS[name][stage]
+    assert entry.models == ()
+    assert entry.spacing_mm == config.spacing_mm
+    assert entry.smoothing_mm == config.smoothing_mm
+    assert entry.intensity_divisor == 2048.0
+    assert all(n % 16 == 0 for n in entry.input_size)
+    assert entry.labels == (LABELS if stage == "vertebra_localisation" else (0,))
+
+
+@pytest.mark.parametrize(
+    ("name", "answers"),
+    [("paper", ["as is", "as is", "sigmoid"]), ("compact", ["as is", "shares", "sigmoid"])],
+)
+def test_logits_are_finished_where_networks_give_logits(name, answers):
+    assert [stage_entry(name, stage)[1] for stage in STAGES] == answers
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_each_stage_has_the_options_that_inference_asks_for(name):
+    options = [stage_entry(name, stage)[0].options for stage in STAGES]
+    assert options[0]["fit_to_scan"] == (name == "compact")
+    assert options[0]["z_margin_mm"] > 0
+    assert 0 < options[1]["tile_overlap"] < stage_entry(name, STAGES[1])[0].input_size[2]
+    assert options[1]["min_distance"] >= 1
+    assert labelling_rule(stage_entry(name, STAGES[1])[0], None) == ChainRule()
+    assert options[2]["centroid_sigma"] == CONFIGS[name][STAGES[2]].sigma
