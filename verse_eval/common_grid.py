@@ -38,10 +38,10 @@ def on_common_grid(maps: Sequence[LabelMap], lattice: Lattice) -> tuple[NDArray[
 
     Nearest neighbour, 0 outside a map. Where no map has a label the part is a single voxel.
     """
-    occupied = [part for part in map(_occupied, maps) if part is not None]
-    blocks = [_covering(lattice, part.lattice) for part in occupied]
+    occupied = [_occupied(one) for one in maps]
+    blocks = [_covering(lattice, part.lattice) for part in occupied if part is not None]
     target = _sub_lattice(lattice, _union([block for block in blocks if block is not None]))
-    return tuple(_sampled(_occupied(one), target) for one in maps)
+    return tuple(_sampled(part, target) for part in occupied)
 
 
 def _occupied(one: LabelMap) -> LabelMap | None:

@@ -11,6 +11,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from verse_infer.anatomy import LABELS
 from verse_infer.ct import SourceGeometry, from_source
@@ -50,8 +51,10 @@ def read_label_map(path: Path) -> tuple[LabelMap, Grid]:
     image = _open(path)
     grid = _grid(path, image)
     labels = from_source(_labels(path, image).reshape(grid.source.shape), grid.source)
-    found = np.flatnonzero(np.bincount(labels.ravel("K"), minlength=256))
-    strange = tuple(int(value) for value in found if value and value not in LABELS)
+    # Boxes tell which values occur without a second array of the volume's size.
+    boxes = ndimage.find_objects(labels)
+    found = [value for value, box in enumerate(boxes, start=1) if box is not None]
+    strange = tuple(value for value in found if value not in LABELS)
     if strange:
         kept = np.zeros(256, np.uint8)
         kept[list(LABELS)] = LABELS
