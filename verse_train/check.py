@@ -10,6 +10,7 @@ from verse_eval.case_scoring import score_case
 from verse_eval.measures import MEASURES
 from verse_eval.scan_scores import ScanScore, Tasks
 from verse_infer.anatomy import name_of
+from verse_infer.errors import InputError
 from verse_infer.output_names import output_names
 from verse_train.datasets import AnnotatedScan, find_scans
 
@@ -57,7 +58,10 @@ class Comparison:
 
 
 def compare(truth: Path, output: Path) -> list[Comparison]:
-    """Every annotated scan below `truth` with its result below `output` (verse convention)."""
+    """Every annotated scan below `truth` with its result below `output` (verse convention).
+
+    InputError where a result is missing or cannot be read.
+    """
     return [_compare(scan, truth, output) for scan in find_scans(truth)]
 
 
@@ -68,7 +72,10 @@ def _compare(scan: AnnotatedScan, root: Path, output: Path) -> Comparison:
     prediction = CaseFiles(scan.name, names.centroids, names.mask if scan.mask else None)
     pair = CasePair(scan.name, reference, prediction)
     tasks = Tasks(segmentation=scan.mask is not None)
-    return Comparison(score_case(pair, tasks, scan.convention))
+    score = score_case(pair, tasks, scan.convention)
+    if score.problem:
+        raise InputError(f"{scan.name}: expected a result below {output}, {score.problem}")
+    return Comparison(score)
 
 
 def summary(comparisons: list[Comparison]) -> str:
@@ -83,8 +90,6 @@ def summary(comparisons: list[Comparison]) -> str:
             line += f", missed {' '.join(one.missed)}"
         if one.extra:
             line += f", extra {' '.join(one.extra)}"
-        if one.score.problem:
-            line += f", {one.score.problem}"
         lines.append(line)
     total, hits = sum(c.total for c in comparisons), sum(c.hits for c in comparisons)
     distances = [d for c in comparisons for d in c.distances.values() if d <= 20.0]
