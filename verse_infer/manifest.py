@@ -6,6 +6,7 @@ preprocessing, thresholds, labelling rule. So `--weights DIR` alone reproduces a
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,12 @@ STAGES: tuple[Stage, ...] = (
     "vertebra_localisation",
     "vertebra_segmentation",
 )
+#: Options that a stage cannot do without; the margin only where whole_scan does not replace it.
+_NEEDED_OPTIONS: Mapping[Stage, tuple[str, ...]] = {
+    "spine_localisation": ("z_margin_mm",),
+    "vertebra_localisation": ("tile_overlap", "min_distance"),
+    "vertebra_segmentation": ("centroid_sigma",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ def read_manifest(weights: Path) -> Manifest:
     try:
         stages = {stage: _stage(stage, content["stages"][stage]) for stage in STAGES}
         return Manifest(str(content["name"]), stages, dict(content.get("facts", {})))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise WeightsError(f"{path}: entry missing or wrong: {error!r}") from error
 
 
@@ -95,16 +102,30 @@ def _stage(stage: Stage, entry: Mapping[str, Any]) -> StageWeights:
     models = tuple(ModelFolder(str(m["folder"]), str(m["sha256"])) for m in entry["models"])
     if not models:
         raise ValueError(f"{stage}: at least one model is needed")
+    options = dict(entry.get("options", {}))
+    replaced = {"z_margin_mm"} if options.get("whole_scan") else set()
+    missing = [
+        option for option in _NEEDED_OPTIONS[stage] if option not in options.keys() | replaced
+    ]
+    if missing:
+        raise ValueError(f"{stage}: expected the options {missing} too, got {options}")
     return StageWeights(
         models=models,
-        spacing_mm=float(entry["spacing_mm"]),
+        spacing_mm=_number(stage, entry, "spacing_mm", least=1e-3),
         input_size=(size[0], size[1], size[2]),
-        smoothing_mm=float(entry["smoothing_mm"]),
-        intensity_divisor=float(entry["intensity_divisor"]),
-        threshold=float(entry["threshold"]),
+        smoothing_mm=_number(stage, entry, "smoothing_mm"),
+        intensity_divisor=_number(stage, entry, "intensity_divisor", least=1e-3),
+        threshold=_number(stage, entry, "threshold"),
         labels=labels,
-        options=dict(entry.get("options", {})),
+        options=options,
     )
+
+
+def _number(stage: Stage, entry: Mapping[str, Any], key: str, least: float = 0.0) -> float:
+    value = float(entry[key])
+    if not (math.isfinite(value) and value >= least):
+        raise ValueError(f"{stage}: {key} must be a finite number of at least {least}, got {value}")
+    return value
 
 
 def folder_checksum(folder: Path) -> str:

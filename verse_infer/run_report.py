@@ -98,7 +98,7 @@ def earlier_successes(output: Path, settings: RunSettings) -> dict[str, CaseRepo
             for case in content["cases"]
             if case["status"] == "succeeded"
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError):
         return {}
 
 
