@@ -12,14 +12,14 @@ from .cases import voxel_points
 
 NOTHING = Augmentation(rotation_deg=0, scale=0, intensity_scale=0, intensity_shift=0)
 STRONG = Augmentation(
-    rotation_deg=15, scale=0.2, translation_mm=10, elastic_mm=8, mirror=True, noise_hu=20
+    rotation_deg=15, scale=0.2, translation_mm=10, elastic_mm=4, mirror=True, noise_hu=20
 )
 LATTICE = Lattice.centred((0.0, 0.0, 0.0), 2.0, (32, 36, 40))
 SCAN = Lattice.centred((30.0, -40.0, 500.0), 2.0, (64, 64, 64))
 SEEDS = st.integers(0, 10_000)
 
 
-def blob(point, sigma=4.0):
+def blob(point, sigma=3.0):
     """A bright Gaussian at a point of the scan."""
     distance = np.linalg.norm(voxel_points(SCAN) - point, axis=-1)
     return np.rint(1000 * np.exp(-0.5 * (distance / sigma) ** 2)).astype(np.int16)
@@ -36,10 +36,10 @@ def test_a_landmark_goes_where_the_image_content_goes(seed, offset):
     point = np.array([30.0, -40.0, 500.0]) + offset
     spatial = map_of(seed)
     image = sample_volume(blob(point), SCAN, spatial.scan_points(), order=1, outside=0.0)
-    assert image.max() > 800
-    found = scipy.ndimage.center_of_mass(np.where(image > 300, image, 0))[::-1]
+    assert image.max() > 700
+    found = scipy.ndimage.center_of_mass(np.where(image > 400, image, 0))[::-1]
     stated = LATTICE.index(spatial.sample_points(point[None]))[0]
-    assert np.abs(found - stated).max() < 0.3  # voxels of 2 mm
+    assert np.abs(found - stated).max() < 0.3  # voxels of 2 mm; half a voxel would be a mistake
 
 
 @given(SEEDS)

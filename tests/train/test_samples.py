@@ -149,7 +149,7 @@ def test_a_segmentation_sample_shows_one_vertebra_and_its_gaussian(seed):
     sample = drawn(ball_case(), config, seed)
     target, gaussian = sample.target[..., 0] > 0, sample.image[..., 1]
     assert set(np.unique(sample.target)) == {0.0, 1.0}
-    assert target.sum() * 8 == pytest.approx(4 / 3 * np.pi * 9**3, rel=0.25)
+    assert target.sum() * 8 == pytest.approx(4 / 3 * np.pi * 9**3, rel=0.4)
     assert gaussian.max() == pytest.approx(1, abs=0.05)
     top = np.unravel_index(gaussian.argmax(), gaussian.shape)
     assert np.linalg.norm(np.array(scipy.ndimage.center_of_mass(target)) - top) < 1.5
