@@ -55,6 +55,27 @@ def test_every_variable_of_the_published_index_is_consumed_or_known_to_be_none(y
     )
 
 
+@pytest.mark.parametrize(
+    ("year", "name", "ignored"),
+    [
+        (2019, "net/conv0/kernel/Momentum", True),
+        (2019, "net/conv0/bias/Adam_1", True),
+        (2019, "beta2_power", True),
+        (2019, "Variable", True),
+        (2019, "net/conv0/kernel", False),
+        (2019, "net/Variable", False),
+        (2020, "model/unet/x/kernel/.OPTIMIZER_SLOT/optimizer/base_optimizer/m" + ENDING, True),
+        (2020, "optimizer/loss_scale/good_steps" + ENDING, True),
+        (2020, "_CHECKPOINTABLE_OBJECT_GRAPH", True),
+        (2020, "sigmas" + ENDING, True),
+        (2020, "model/unet/contracting_layers/level0/layers/0/kernel" + ENDING, False),
+        (2020, "model/sigmas" + ENDING, False),
+    ],
+)
+def test_only_the_optimisers_and_losses_variables_are_ignored(year, name, ignored):
+    assert bool(LAYOUTS[year].ignored.fullmatch(name)) == ignored
+
+
 @pytest.fixture(scope="module", params=YEARS)
 def imported(request, tmp_path_factory):
     """Year and weights folder imported from small checkpoints of that year."""

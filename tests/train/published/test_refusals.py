@@ -176,13 +176,12 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path, capsys):
     assert (tmp_path / "notes").read_text() == "mine"
 
 
-@both_years
-def test_an_earlier_weights_folder_is_replaced_as_a_whole(tmp_path, year):
-    models = write_models(tmp_path / "models", year, 2)
+def test_an_earlier_weights_folder_is_replaced_as_a_whole(tmp_path):
+    models = write_models(tmp_path / "models", 2019, 2)
     weights = tmp_path / "weights"
     weights.mkdir()
     (weights / MANIFEST_NAME).write_text("{}")
     (weights / "old").write_text("")
-    import_published(year, models, weights, BUILDERS[year])
+    import_published(2019, models, weights, BUILDERS[2019])
     assert sorted(path.name for path in weights.iterdir()) == sorted([MANIFEST_NAME, *STAGES])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "weights"]
