@@ -5,14 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from verse_eval.case_pairs import CaseFiles, CasePair
-from verse_eval.case_scoring import score_case
+from verse_eval.case_scoring import score_folders
 from verse_eval.measures import MEASURES
-from verse_eval.scan_scores import ScanScore, Tasks
+from verse_eval.scan_scores import ScanScore
 from verse_infer.anatomy import name_of
 from verse_infer.errors import InputError
-from verse_infer.output_names import output_names
-from verse_train.datasets import AnnotatedScan, find_scans
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +55,14 @@ class Comparison:
 
 
 def compare(truth: Path, output: Path) -> list[Comparison]:
-    """Every annotated scan below `truth` with its result below `output` (verse convention).
+    """Every annotated scan below `truth` with its result below `output`, wherever it lies there.
 
     InputError where a result is missing or cannot be read.
     """
-    return [_compare(scan, truth, output) for scan in find_scans(truth)]
-
-
-def _compare(scan: AnnotatedScan, root: Path, output: Path) -> Comparison:
-    base = root / "rawdata" if (root / "rawdata").is_dir() else root
-    names = output_names(scan.ct.relative_to(base), output, "verse")
-    reference = CaseFiles(scan.name, scan.centroids, scan.mask, scan.cut, scan.ct)
-    prediction = CaseFiles(scan.name, names.centroids, names.mask if scan.mask else None)
-    pair = CasePair(scan.name, reference, prediction)
-    tasks = Tasks(segmentation=scan.mask is not None)
-    score = score_case(pair, tasks, scan.convention)
-    if score.problem:
-        raise InputError(f"{scan.name}: expected a result below {output}, {score.problem}")
-    return Comparison(score)
+    scores = score_folders("container", truth, output)
+    for name, problem in scores.problems.items():
+        raise InputError(f"{name}: expected a result below {output}, {problem}")
+    return [Comparison(score) for score in scores.scans]
 
 
 def summary(comparisons: list[Comparison]) -> str:

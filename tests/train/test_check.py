@@ -10,7 +10,7 @@ from tests.evaluation.scenes import (
     save_centroids,
     save_mask,
 )
-from verse_infer.errors import InputError
+from verse_infer.errors import InputError, UsageError
 from verse_train.__main__ import main
 from verse_train.check import compare, summary
 
@@ -72,6 +72,14 @@ def test_missed_and_extra_are_named_and_cut_ones_are_no_error(truth, tmp_path):
 
 
 def test_no_result_is_an_error(truth, tmp_path):
-    with pytest.raises(InputError, match="x: expected a result"):
+    with pytest.raises(UsageError, match="expected a folder"):
         compare(truth, tmp_path / "none")
     assert check(truth, tmp_path / "none") == 2
+
+
+def test_a_lost_result_among_others_is_an_error(truth, tmp_path):
+    write(tmp_path / "out", PLACES)
+    (tmp_path / "out" / "sub-x" / "sub-x_seg-subreg_ctd.json").write_text("[")
+    with pytest.raises(InputError, match="x: expected a result"):
+        compare(truth, tmp_path / "out")
+    assert check(truth, tmp_path / "out") == 2
