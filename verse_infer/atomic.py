@@ -7,6 +7,7 @@ from pathlib import Path
 
 #: Temporary files carry this in their names, so that a later run can tell and remove stale ones.
 MARK = ".verse-partial"
+_KEPT = 40
 
 
 @contextmanager
@@ -16,7 +17,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffixes, because writers go by them. Folders are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{MARK}-{os.getpid()}-{path.name}")
+    # The end of the name is enough: a whole one may be as long as the file system allows.
+    partial = path.with_name(f"{MARK}-{os.getpid()}-{path.name[-_KEPT:]}")
     try:
         yield partial
         with partial.open("rb") as file:

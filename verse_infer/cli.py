@@ -2,32 +2,41 @@
 
 import argparse
 import logging
-import os
+import math
 import signal
-import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 
 from verse_infer import __version__
+from verse_infer.atomic import MARK
 from verse_infer.batch import BatchOptions, Interrupted, run_batch
+from verse_infer.case_work import CaseOptions
 from verse_infer.cases import find_cases
 from verse_infer.errors import UsageError, VerseError
-from verse_infer.networks import Networks, load_networks
-from verse_infer.pipeline import Pipeline, PipelineOptions
+from verse_infer.isolation import Limits, Worker
+from verse_infer.logs import set_up_logging
+from verse_infer.memory import GIB, available_memory
 from verse_infer.run_report import CaseReport, RunSettings
 from verse_infer.verse_files import CONVENTIONS
+from verse_infer.worker_messages import Ready, WorkerSetup
 
 logger = logging.getLogger(__name__)
 OK, USAGE, SOME_FAILED, NONE_SUCCEEDED = 0, 2, 3, 4
 SIGNAL_OFFSET = 128
+#: Of the memory there is, what the worker may hold, and what one scan may take of it; the rest is
+#: left to the system, and to the networks.
+WORKER_SHARE, SCAN_SHARE = 0.9, 0.5
+#: Longer than any scan takes on two cores; shorter than a batch may hang unseen.
+CASE_TIMEOUT_S = 3600.0
 BUNDLED_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     arguments = parser().parse_args(argv)
-    _set_up_logging(verbose=arguments.verbose)
+    set_up_logging(verbose=arguments.verbose)
     try:
         _catch_signals()
         return _run(arguments)
@@ -61,6 +70,10 @@ def parser() -> argparse.ArgumentParser:
     add("--centroids-from", type=Path, help="folder of edited centroid files; skips localisation")
     add("--resume", action=flag, default=True, help="skip cases an earlier run has finished")
     add("--preview", action=flag, default=True, help="write a picture per case")
+    limit = "seconds after which a case counts as failed; 0: no limit"
+    add("--case-timeout-s", type=float, default=CASE_TIMEOUT_S, help=limit)
+    memory = "memory in GiB for all work on a case; default: nearly all there is"
+    add("--memory-gib", type=float, help=memory)
     add("--verbose", action="store_true", help="log more, with tracebacks")
     add("--version", action="version", version=f"%(prog)s {__version__}")
     return made
@@ -69,23 +82,54 @@ def parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> int:
     cases = find_cases(arguments.input, arguments.output, arguments.centroid_format)
     _check_output(arguments.output)
-    if arguments.centroids_from is not None and not arguments.centroids_from.is_dir():
-        raise UsageError(f"--centroids-from {arguments.centroids_from}: expected a folder")
-    if arguments.end_margin_mm is not None and arguments.end_margin_mm < 0:
-        raise UsageError(f"--end-margin-mm: expected 0 or more, got {arguments.end_margin_mm}")
+    _check_values(arguments)
     if not cases:
         logger.error("%s: no CT found (.nii, .nii.gz; masks do not count)", arguments.input)
         return NONE_SUCCEEDED
-    networks = load_networks(arguments.weights, arguments.device, arguments.precision)
-    pipeline = Pipeline(networks, PipelineOptions(arguments.labelling, arguments.end_margin_mm))
-    options = BatchOptions(
+    memory = _memory(arguments)
+    limits = Limits(arguments.case_timeout_s, int(memory * WORKER_SHARE))
+    with closing(Worker(_setup(arguments, int(memory * SCAN_SHARE)), limits)) as worker:
+        settings = _settings(arguments, worker.start())
+        options = BatchOptions(arguments.output, arguments.resume)
+        return exit_code(run_batch(cases, worker.attempt, settings, options))
+
+
+def _check_values(arguments: argparse.Namespace) -> None:
+    if arguments.centroids_from is not None and not arguments.centroids_from.is_dir():
+        raise UsageError(f"--centroids-from {arguments.centroids_from}: expected a folder")
+    least = {"end_margin_mm": 0.0, "case_timeout_s": 0.0, "memory_gib": 0.1}
+    for name, low in least.items():
+        value = getattr(arguments, name)
+        if value is not None and not (low <= value < math.inf):
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"{option}: expected {low:g} or more, got {value}")
+
+
+def _memory(arguments: argparse.Namespace) -> int:
+    """Bytes for the work on a case: what the user says, at most what there is."""
+    available = available_memory()
+    if arguments.memory_gib is None:
+        return available
+    return min(available, int(arguments.memory_gib * GIB))
+
+
+def _setup(arguments: argparse.Namespace, scan_memory: int) -> WorkerSetup:
+    case_options = CaseOptions(
         arguments.output,
         arguments.centroid_format,
         arguments.preview,
-        arguments.resume,
         arguments.centroids_from,
+        scan_memory,
     )
-    return exit_code(run_batch(cases, pipeline, _settings(arguments, networks), options))
+    return WorkerSetup(
+        arguments.weights,
+        case_options,
+        arguments.device,
+        arguments.precision,
+        arguments.labelling,
+        arguments.end_margin_mm,
+        arguments.verbose,
+    )
 
 
 def exit_code(reports: Sequence[CaseReport]) -> int:
@@ -97,12 +141,7 @@ def exit_code(reports: Sequence[CaseReport]) -> int:
     return SOME_FAILED if failed < len(reports) else NONE_SUCCEEDED
 
 
-def _settings(arguments: argparse.Namespace, networks: Networks) -> RunSettings:
-    checksums = {
-        model.folder: model.sha256
-        for stage in networks.manifest.stages.values()
-        for model in stage.models
-    }
+def _settings(arguments: argparse.Namespace, ready: Ready) -> RunSettings:
     options = {
         "centroid_format": arguments.centroid_format,
         "labelling": arguments.labelling,
@@ -110,12 +149,12 @@ def _settings(arguments: argparse.Namespace, networks: Networks) -> RunSettings:
         "preview": arguments.preview,
         "centroids_from": None if not arguments.centroids_from else str(arguments.centroids_from),
     }
-    return RunSettings(checksums, networks.device, networks.precision, options)
+    return RunSettings(ready.weights, ready.device, ready.precision, options)
 
 
 def _check_output(output: Path) -> None:
     """The output folder exists afterwards and can be written to."""
-    probe = output / ".verse-write-test"
+    probe = output / f"{MARK}-write-test"
     try:
         output.mkdir(parents=True, exist_ok=True)
         probe.touch()
@@ -130,17 +169,3 @@ def _catch_signals() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
-
-
-def _set_up_logging(*, verbose: bool) -> None:
-    # TensorFlow reads these when it is first imported, which happens later.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        stream=sys.stderr,
-        force=True,
-    )
-    for chatty in ("tensorflow", "absl", "h5py", "nibabel", "PIL"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)

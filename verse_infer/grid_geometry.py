@@ -15,6 +15,8 @@ RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SILENT_DEG = 0.01
 #: Larger deviations are shear, such as an uncorrected gantry tilt: repairing it would bend anatomy.
 LARGEST_REPAIR_DEG = 2.0
+#: Farther from the origin, single precision no longer holds 0.01 mm.
+LARGEST_OFFSET_MM = 1e5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,10 @@ def grid_geometry(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> G
         raise ValueError(f"affine has values that are not finite: {np.asarray(affine).tolist()}")
     lps = RAS_TO_LPS @ np.asarray(affine, np.float64)
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    if (spacing < 1e-3).any() or abs(np.linalg.det(lps[:3, :3] / np.maximum(spacing, 1e-9))) < 1e-3:
+    if (spacing < 1e-6).any() or abs(np.linalg.det(lps[:3, :3] / np.maximum(spacing, 1e-9))) < 1e-3:
         raise ValueError(f"voxel axes do not span space: {lps[:3, :3].tolist()}")
+    if np.abs(lps[:3, 3]).max() > LARGEST_OFFSET_MM:
+        raise ValueError(f"first voxel not within {LARGEST_OFFSET_MM:g} mm: {lps[:3, 3].tolist()}")
     # Row = file axis; column 0 = closest LPS axis, column 1 = -1 where it runs against it.
     nearest = nib.io_orientation(lps)
     file_axis = np.argsort(nearest[:, 0])

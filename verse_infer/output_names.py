@@ -7,8 +7,8 @@ from pathlib import Path
 from verse_infer.errors import UsageError
 from verse_infer.verse_files import Convention
 
-_CT_ENDING = re.compile(r"(?P<stem>.+?)\.nii(\.gz)?$", re.IGNORECASE)
-_BIDS_CT = re.compile(r"(?P<stem>sub-.+)_ct$")
+_CT_ENDING = re.compile(r"(?P<stem>.+?)\.nii(\.gz)?\Z", re.IGNORECASE | re.DOTALL)
+_BIDS_CT = re.compile(r"(?P<stem>sub-.+)_ct\Z", re.DOTALL)
 #: Name parts that say a NIfTI file is a mask or another derivative, as whole parts between _ or -.
 _DERIVATIVE = re.compile(
     r"(^|[_-])(seg|msk|mask|dseg|label|labels|labelmap|segmentation|ctd|snp|heatmap|vert)($|[_.-])",

@@ -46,19 +46,23 @@ class RunSettings:
     options: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """started: UTC. found: cases of the input. complete: the run came to its end."""
+
+    started: str
+    found: int
+    interrupted: bool = False
+    complete: bool = False
+
+
 def now() -> str:
     """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def write_report(
-    output: Path,
-    settings: RunSettings,
-    cases: Sequence[CaseReport],
-    *,
-    started: str,
-    found: int,
-    interrupted: bool,
+    output: Path, settings: RunSettings, cases: Sequence[CaseReport], progress: RunProgress
 ) -> None:
     """Write run.json as it stands; called after every case."""
     failed = sum(case.status == "failed" for case in cases)
@@ -67,11 +71,12 @@ def write_report(
         "verse": __version__,
         "versions": _versions(),
         **asdict(settings),
-        "started": started,
+        "started": progress.started,
         "ended": now(),
-        "interrupted": interrupted,
+        "interrupted": progress.interrupted,
+        "complete": progress.complete,
         "summary": {
-            "cases": found,
+            "cases": progress.found,
             "succeeded": len(cases) - failed,
             "failed": failed,
             "resumed": sum(case.resumed for case in cases),
@@ -79,7 +84,9 @@ def write_report(
         "cases": [asdict(case) for case in cases],
     }
     with atomic_write(output / REPORT_NAME) as partial:
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        # A byte of a file name that is no UTF-8 becomes \udcXX, as JSON itself would escape it.
+        partial.write_text(text, "utf-8", errors="backslashreplace")
 
 
 def earlier_successes(output: Path, settings: RunSettings) -> dict[str, CaseReport]:
@@ -107,6 +114,7 @@ def _as_json(value: Any) -> Any:
 
 
 def _case_from_json(case: Mapping[str, Any]) -> CaseReport:
+    """A succeeded case of an earlier run."""
     return CaseReport(
         input=case["input"],
         status="succeeded",

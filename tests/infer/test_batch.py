@@ -2,16 +2,16 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from tests.infer.fake_command import ROOT, fake_command
 from verse_infer.atomic import MARK, atomic_write
 from verse_infer.batch import BatchOptions, Interrupted, run_batch
+from verse_infer.case_work import CaseOptions, attempt_case
 from verse_infer.cases import find_cases
 from verse_infer.centroids import Centroid
 from verse_infer.pipeline import CaseResult
@@ -48,9 +48,15 @@ def scans(root, *names):
     return root
 
 
-def run(source, output, pipeline, **options):
+def run(source, output, pipeline, resume=True, settings=SETTINGS, **options):
     cases = find_cases(source, output, options.get("convention", "verse"))
-    return run_batch(cases, pipeline, SETTINGS, BatchOptions(output, **options))
+    case_options = CaseOptions(output, **options)
+    return run_batch(
+        cases,
+        lambda case: attempt_case(case, pipeline, case_options),
+        settings,
+        BatchOptions(output, resume),
+    )
 
 
 def report(output):
@@ -125,10 +131,9 @@ def test_a_second_run_does_only_what_is_missing_or_changed(tmp_path):
 def test_other_settings_start_anew(tmp_path):
     source, output = scans(tmp_path / "in", "a.nii"), tmp_path / "out"
     run(source, output, FakePipeline())
-    cases = find_cases(source, output, "verse")
     other = RunSettings({"m": "1"}, "/CPU:0", "float32", {"labelling": None})
     pipeline = FakePipeline()
-    run_batch(cases, pipeline, other, BatchOptions(output))
+    run(source, output, pipeline, settings=other)
     assert pipeline.runs == 1
 
 
@@ -177,25 +182,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert files(tmp_path) == ["x.txt"]
 
 
-SLOW_RUN = """
-import sys
-from pathlib import Path
-from unittest import mock
-from tests.infer.test_batch import FakePipeline, SETTINGS
-from verse_infer import cli
-with mock.patch.object(cli, "load_networks"), \\
-     mock.patch.object(cli, "Pipeline", lambda *_: FakePipeline(slow_s=1.5)), \\
-     mock.patch.object(cli, "_settings", lambda *_: SETTINGS):
-    sys.exit(cli.main(["--input", sys.argv[1], "--output", sys.argv[2], "--no-preview"]))
-"""
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signals_end_cleanly_and_a_second_run_continues(tmp_path, number, code):
     source, output = scans(tmp_path / "in", "a.nii", "b.nii", "c.nii"), tmp_path / "out"
-    command = [sys.executable, "-c", SLOW_RUN, str(source), str(output)]
-    root = Path(__file__).resolve().parents[2]
-    process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE)
+    command = fake_command(source, output, "--no-preview")
+    environment = {**os.environ, "SLOW_S": "1.5"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while not (output / "a_seg.nii.gz").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -206,7 +198,7 @@ def test_signals_end_cleanly_and_a_second_run_continues(tmp_path, number, code):
     assert b"Traceback" not in log
     assert report(output)["interrupted"] is True
     assert not [name for name in files(output) if MARK in name]
-    done = subprocess.run(command, cwd=root, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr.decode()
     content = report(output)
     assert content["summary"]["succeeded"] == 3

@@ -9,6 +9,7 @@ from verse_infer.run_report import (
     REPORT_NAME,
     SCHEMA_VERSION,
     CaseReport,
+    RunProgress,
     RunSettings,
     earlier_successes,
     now,
@@ -32,9 +33,8 @@ BAD = CaseReport("b.nii.gz", "failed", (1, 2), error="b.nii.gz: expected a CT, g
 
 
 def write(folder, cases=(GOOD, BAD), found=3, interrupted=False, settings=SETTINGS):
-    write_report(
-        folder, settings, cases, started="2026-01-01", found=found, interrupted=interrupted
-    )
+    progress = RunProgress("2026-01-01", found, interrupted, complete=not interrupted)
+    write_report(folder, settings, cases, progress)
     return json.loads((folder / REPORT_NAME).read_text(encoding="utf-8"))
 
 
@@ -46,7 +46,7 @@ def test_the_report_says_what_was_asked_for_and_what_became_of_every_case(tmp_pa
     assert (content["device"], content["precision"]) == ("/CPU:0", "float32")
     assert content["options"] == {"labelling": None, "margin": 10.0, "x": [1, 2]}
     assert content["started"] == "2026-01-01"
-    assert content["interrupted"] is False
+    assert (content["interrupted"], content["complete"]) == (False, True)
     assert content["summary"] == {"cases": 3, "succeeded": 1, "failed": 1, "resumed": 0}
     first, second = content["cases"]
     assert first["vertebrae"] == ["T12", "L1"]

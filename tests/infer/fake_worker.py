@@ -1,0 +1,54 @@
+"""A worker without networks, whose scans say what is to go wrong: `MISHAPS` by their first voxel.
+
+SLOW_S in the environment: seconds per case. DIARY: a file to which every case adds a line.
+"""
+
+import ctypes
+import os
+import signal
+import time
+
+import numpy as np
+
+from tests.infer.test_batch import FakePipeline
+from verse_infer import worker
+from verse_infer.worker_messages import Ready
+
+
+def crash():
+    ctypes.string_at(0)
+
+
+def eat_memory():
+    eaten = []
+    while True:
+        eaten.append(np.ones(2**24))  # 128 MiB
+        time.sleep(0.05)
+
+
+MISHAPS = {
+    501: crash,
+    502: lambda: os.kill(os.getpid(), signal.SIGKILL),
+    503: lambda: os._exit(7),
+    504: lambda: time.sleep(3600),
+    505: eat_memory,
+    506: lambda: os.write(1, b"native code prints\n"),
+}
+
+
+class MishapPipeline(FakePipeline):
+    def run(self, ct, centroids=None):
+        if "DIARY" in os.environ:
+            with open(os.environ["DIARY"], "a") as diary:  # noqa: PTH123
+                diary.write(f"{os.getpid()}\n")
+        MISHAPS.get(int(ct.hu.max()), lambda: None)()
+        return super().run(ct, centroids)
+
+
+def load(_):
+    pipeline = MishapPipeline(slow_s=float(os.environ.get("SLOW_S", "0")))
+    return pipeline, Ready({"m": "0"}, "/CPU:0", "float32")
+
+
+if __name__ == "__main__":
+    worker.main(load)
