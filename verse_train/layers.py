@@ -106,3 +106,40 @@ class InstanceNormalization(keras.layers.Layer):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """What the constructor takes."""
         return {**super().get_config(), "epsilon": self.epsilon}
+
+
+@keras.saving.register_keras_serializable("verse_train")
+class NamedHeatmaps(keras.layers.Layer):  # type: ignore[misc]
+    """Chance of any vertebra times the chance of each name, from their logits.
+
+    [(batch, z, y, x, 1), (batch, z, y, x, n)] -> (batch, z, y, x, n), 0 to 1.
+    """
+
+    def call(self, inputs: list[Tensor]) -> Tensor:
+        """Multiply sigmoid and softmax; both in float32."""
+        vertebra, names = (ops.cast(tensor, "float32") for tensor in inputs)
+        return ops.cast(ops.sigmoid(vertebra) * ops.softmax(names), self.compute_dtype)
+
+    def compute_output_shape(self, shapes: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        """As the names."""
+        return shapes[1]
+
+
+@keras.saving.register_keras_serializable("verse_train")
+class NamedLogits(keras.layers.Layer):  # type: ignore[misc]
+    """Logits against the background whose softmax is what NamedHeatmaps gives; in float32.
+
+    vertebra + names - log Σ exp names. [(batch, z, y, x, 1), (batch, z, y, x, n)] -> the second.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
+    def call(self, inputs: list[Tensor]) -> Tensor:
+        """Logarithm of each name's share, plus the vertebra's logit."""
+        vertebra, names = inputs
+        return vertebra + ops.log_softmax(names)
+
+    def compute_output_shape(self, shapes: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        """As the names."""
+        return shapes[1]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import keras
 
 from verse_infer.anatomy import VERTEBRAE
-from verse_train.layers import InstanceNormalization, Upsampling3D
+from verse_train.layers import InstanceNormalization, NamedHeatmaps, NamedLogits, Upsampling3D
 
 Stage = Literal["spine_localisation", "vertebra_localisation", "vertebra_segmentation"]
 STAGES: tuple[Stage, ...] = (
@@ -33,7 +33,7 @@ class NetworkSize:
     leaky: slope of the leaky ReLU; 0 is a plain ReLU.
     normalised: instance normalisation after each 3×3×3 convolution.
     logarithmic: the SpatialConfiguration-Net's factors are added as logarithms instead of
-        multiplied, and heatmaps are the softmax over all vertebrae and the background.
+        multiplied, and heatmaps are the chance of any vertebra times a softmax over their names.
     """
 
     filters: tuple[int, ...]
@@ -51,9 +51,9 @@ SIZES: dict[str, NetworkSize] = {
     "paper": NetworkSize((64,) * 5, 64, 0.0, normalised=False, logarithmic=False),
     "compact": NetworkSize((16, 32, 64, 64, 64), 32, 0.1, normalised=True, logarithmic=True),
 }
-#: Initial logarithm of every vertebra's share against the background's, so that a new logarithmic
-#: network answers "almost surely background".
-INITIAL_LOGIT = -5.0
+#: Initial logit of any vertebra against the background, so that a new logarithmic network answers
+#: "most likely background".
+INITIAL_LOGIT = -3.0
 
 
 def build_network(stage: Stage, size: NetworkSize) -> keras.Model:
@@ -114,7 +114,9 @@ def _activation(leaky: float) -> keras.layers.Layer:
     return keras.layers.LeakyReLU(leaky) if leaky else keras.layers.ReLU()
 
 
-def _head(tensor: Tensor, channels: int, kernel: int, bias: float = 0.0) -> Tensor:
+def _head(
+    tensor: Tensor, channels: int, kernel: int, bias: float = 0.0, name: str = "head"
+) -> Tensor:
     """Output convolution with small initial values, so that first predictions are near the bias."""
     return keras.layers.Conv3D(
         channels,
@@ -122,30 +124,38 @@ def _head(tensor: Tensor, channels: int, kernel: int, bias: float = 0.0) -> Tens
         padding="same",
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.01),
         bias_initializer=keras.initializers.Constant(bias),
-        name="head",
+        name=name,
     )(tensor)
 
 
 def _spatial_configuration_net(inputs: Tensor, landmarks: int, size: NetworkSize) -> Tensor:
-    """Local heatmaps times what the configuration of all local heatmaps says of each landmark.
+    """Local heatmaps times what the configuration of all local heatmaps says of each landmark."""
+    features = _u_net(inputs, size, leaky=0.1)
+    local = _head(features, landmarks, kernel=3)
+    if not size.logarithmic:
+        # A positive initial bias of the product: were both factors near zero, neither would learn.
+        spatial = _spatial_configuration(local, landmarks, size, "tanh", 0.5)
+        return keras.layers.Multiply()([local, spatial])
+    # The same product in logarithms. Where a vertebra is and which it is are learned apart: the
+    # first is plain to see and needs one channel, the second needs the whole configuration.
+    vertebra = _head(features, 1, kernel=3, bias=INITIAL_LOGIT, name="vertebra")
+    spatial = _spatial_configuration(NamedHeatmaps()([vertebra, local]), landmarks, size, None, 0.0)
+    return NamedLogits()([vertebra, keras.layers.Add()([local, spatial])])
 
-    In logarithms where the size says so: the product becomes a sum.
-    """
-    leaky = 0.1
-    bias = INITIAL_LOGIT if size.logarithmic else 0.0
-    local = _head(_u_net(inputs, size, leaky), landmarks, kernel=3, bias=bias)
-    seen = keras.layers.Activation("sigmoid")(local) if size.logarithmic else local
-    spatial = keras.layers.AveragePooling3D(4)(seen)
+
+def _spatial_configuration(
+    heatmaps: Tensor, landmarks: int, size: NetworkSize, activation: str | None, bias: float
+) -> Tensor:
+    """Convolutions 7×7×7 at a quarter of the resolution, enlarged by cubic interpolation."""
+    spatial = keras.layers.AveragePooling3D(4)(heatmaps)
     for _ in range(3):
-        spatial = _convolution(spatial, size.spatial_filters, 7, size, leaky)
-    # A positive initial bias of the product: were both factors near zero, neither would learn.
+        spatial = _convolution(spatial, size.spatial_filters, 7, size, leaky=0.1)
     spatial = keras.layers.Conv3D(
         landmarks,
         7,
         padding="same",
-        activation=None if size.logarithmic else "tanh",
+        activation=activation,
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.001),
-        bias_initializer=keras.initializers.Constant(0.0 if size.logarithmic else 0.5),
+        bias_initializer=keras.initializers.Constant(bias),
     )(spatial)
-    merge = keras.layers.Add() if size.logarithmic else keras.layers.Multiply()
-    return merge([local, Upsampling3D(4, "cubic")(spatial)])
+    return Upsampling3D(4, "cubic")(spatial)

@@ -2,10 +2,12 @@ import keras
 import numpy as np
 import pytest
 import scipy.ndimage
+import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verse_train.layers import InstanceNormalization, Upsampling3D
+from verse_train.layers import InstanceNormalization, NamedHeatmaps, NamedLogits, Upsampling3D
+from verse_train.losses import shares
 
 SIZES = st.tuples(*[st.integers(1, 5)] * 3)
 
@@ -129,3 +131,18 @@ def test_layers_survive_saving(layer, tmp_path):
     image = volume((2, 3, 4), 2)
     again = keras.models.load_model(tmp_path / "model.keras")
     assert np.array_equal(np.asarray(again(image)), np.asarray(model(image)))
+
+
+def test_named_heatmaps_are_the_chance_of_a_vertebra_shared_out_among_the_names():
+    vertebra, names = volume((2, 2, 2), 1, 1), volume((2, 2, 2), 3, 2)
+    found = np.asarray(NamedHeatmaps()([vertebra, names]))
+    chance = scipy.special.expit(vertebra)
+    assert found.sum(axis=-1, keepdims=True) == pytest.approx(chance, rel=1e-5)
+    assert found / chance == pytest.approx(scipy.special.softmax(names, axis=-1), rel=1e-5)
+
+
+def test_named_logits_give_the_named_heatmaps():
+    inputs = [30 * volume((2, 2, 2), 1, 1), 30 * volume((2, 2, 2), 3, 2)]
+    heatmaps, logits = (np.asarray(layer(inputs)) for layer in (NamedHeatmaps(), NamedLogits()))
+    assert np.isfinite(logits).all()
+    assert np.abs(np.asarray(shares(logits)) - heatmaps).max() < 1e-6
