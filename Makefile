@@ -11,7 +11,7 @@ BUILD_FLAGS ?=
 SAMPLE := sample
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow lint image image-test lock clean
+.PHONY: help setup run test test-slow lint fuzz campaign audit sbom image image-test lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -37,6 +37,21 @@ test: setup  ## set up, run the fast tests
 
 test-slow: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+KILLS ?= 100
+REAL_KILLS ?= 10
+campaign: setup  ## kill the run KILLS times at random moments, REAL_KILLS times with the networks
+	$(BIN)/python -m tests.faults.campaign --kills $(KILLS)
+	$(BIN)/python -m tests.faults.campaign --kills $(REAL_KILLS) --real
+
+FUZZ_SECONDS ?= 60
+build/atheris: requirements-fuzz.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --target $@ -r $<
+	touch $@
+
+fuzz: setup build/atheris  ## throw mutated files at the reader for FUZZ_SECONDS
+	PYTHONPATH=build/atheris $(BIN)/python -m tests.fuzz.fuzz_reader \
+	  -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -rss_limit_mb=2048 -print_final_stats=1
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -71,7 +71,7 @@ class Worker:
         # A session of its own: Ctrl-C at a terminal reaches the command only, which ends this.
         # -P: the folder one happens to be in, perhaps full of foreign files, is none of code.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", self._module],
+            [sys.executable, "-P", "-m", self._module, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

@@ -64,8 +64,8 @@ def load_pipeline(setup: WorkerSetup) -> tuple[Runner, Ready]:
 
 
 def main(load: Load = load_pipeline) -> None:
-    """Serve the command at the other end of the standard streams."""
-    _belong_to_parent()
+    """Serve the command at the other end of the standard streams; its process id is the argument."""
+    _belong_to(int(sys.argv[1]))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     # Libraries print to the standard output, too: what they print goes to the log instead.
@@ -74,10 +74,12 @@ def main(load: Load = load_pipeline) -> None:
     serve(load, sys.stdin.buffer, answers)
 
 
-def _belong_to_parent() -> None:
+def _belong_to(command: int) -> None:
     """Die with the command, and be the one that goes when the kernel is out of memory."""
     with suppress(OSError, AttributeError):  # other systems than Linux
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != command:  # it died while this process was starting
+        os._exit(1)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 

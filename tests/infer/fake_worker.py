@@ -1,6 +1,7 @@
-"""A worker without networks, whose scans say what is to go wrong: `MISHAPS` by their first voxel.
+"""A worker without networks; a scan's largest value says what goes wrong: `MISHAPS`.
 
-SLOW_S in the environment: seconds per case. DIARY: a file to which every case adds a line.
+In the environment, SLOW_S: seconds per case. DIARY: a file to which every case adds the worker's
+process id and the largest value of its scan, by which it can be told.
 """
 
 import ctypes
@@ -40,7 +41,7 @@ class MishapPipeline(FakePipeline):
     def run(self, ct, centroids=None):
         if "DIARY" in os.environ:
             with open(os.environ["DIARY"], "a") as diary:  # noqa: PTH123
-                diary.write(f"{os.getpid()}\n")
+                diary.write(f"{os.getpid()} {ct.hu.max()}\n")
         MISHAPS.get(int(ct.hu.max()), lambda: None)()
         return super().run(ct, centroids)
 
