@@ -74,9 +74,22 @@ def run_batch(
         remove_stale(options.output)
         report(replace(progress, interrupted=True))
         raise
+    reports = {case: _if_still_there(done, options.output) for case, done in reports.items()}
     if (error := report(replace(progress, complete=True))) is not None:
         raise UsageError(f"--output {options.output}: expected to write run.json, got: {error}")
     return [reports[case] for case in cases]
+
+
+def _if_still_there(done: CaseReport, output: Path) -> CaseReport:
+    """The report, or a failure where somebody took its files away while the others were worked on."""
+    lost = [name for name in done.outputs if not (output / name).is_file()]
+    if not lost:
+        return done
+    message = (
+        f"{done.input}: expected its outputs to stay in {output}, got none of: {', '.join(lost)}"
+    )
+    logger.error("%s", message)
+    return CaseReport(done.input, "failed", done.stamp, error=message)
 
 
 def _still_holds(
