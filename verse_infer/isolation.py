@@ -16,6 +16,7 @@ from verse_infer.cases import Case
 from verse_infer.errors import UsageError
 from verse_infer.memory import GIB
 from verse_infer.run_report import CaseReport
+from verse_infer.temporary import remove_temporary_folder, temporary_folder
 from verse_infer.worker_messages import (
     Ready,
     Refusal,
@@ -65,8 +66,6 @@ class Worker:
 
     def start(self) -> Ready:
         """Start the process and load its networks; UsageError with its reason where it cannot."""
-        root = str(Path(__file__).resolve().parent.parent)
-        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         self._unread, self._served = b"", 0
         # A session of its own: Ctrl-C at a terminal reaches the command only, which ends this.
         # -P: the folder one happens to be in, perhaps full of foreign files, is none of code.
@@ -75,7 +74,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env=_environment(self._setup.case_options.output),
         )
         try:
             answer = answer_from(self._ask(to_line(self._setup), time_s=0.0))
@@ -89,6 +88,7 @@ class Worker:
 
     def close(self) -> None:
         """End the process at once, if there is one."""
+        remove_temporary_folder(self._setup.case_options.output)
         process, self._process = self._process, None
         if process is None:
             return
@@ -166,6 +166,15 @@ class Worker:
         if limit is not None and held > limit:
             reason = f"out of memory: {held / GIB:.1f} GiB of at most {limit / GIB:.1f} GiB"
             raise LostWorkerError(reason, again=True)
+
+
+def _environment(output: Path) -> dict[str, str]:
+    """The command's own, with the place of this package, and one for temporary files."""
+    root = str(Path(__file__).resolve().parent.parent)
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    temporary = temporary_folder(output)
+    places = {} if temporary is None else {"TMPDIR": str(temporary)}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **places}
 
 
 def resident_memory(pid: int) -> int:

@@ -25,5 +25,5 @@ def set_up_logging(*, verbose: bool) -> None:
     handler.setFormatter(OneLine(_FORMAT))
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("tensorflow", "absl", "h5py", "nibabel", "PIL"):
+    for chatty in ("tensorflow", "absl", "h5py", "matplotlib", "nibabel", "PIL"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -122,6 +122,8 @@ def _set_up(device: Device, precision: Precision) -> tuple[str, str]:
     if device == "gpu" and not gpus:
         raise UsageError("--device gpu: TensorFlow sees no GPU; use --device auto or cpu")
     on_gpu = bool(gpus) and device != "cpu"
+    if not gpus and device == "auto":
+        logger.info("no GPU: networks run on the processor")
     if not on_gpu:
         tf.config.set_visible_devices([], "GPU")
     for gpu in gpus if on_gpu else ():
