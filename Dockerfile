@@ -1,5 +1,6 @@
 # CPU: docker build -t verse .        GPU: docker build --build-arg GPU=1 -t verse .
-# The tag is pinned to a patch release; organisers who pin by digest pass theirs as BASE_IMAGE.
+# The tag is pinned to a patch release. To pin the bytes, pass the digest that
+# `docker buildx imagetools inspect` prints for it: BASE_IMAGE=docker.io/library/python@sha256:…
 ARG BASE_IMAGE=docker.io/library/python:3.11.14-slim-bookworm
 FROM ${BASE_IMAGE}
 ARG GPU=0
@@ -12,11 +13,18 @@ LABEL org.opencontainers.image.title="verse" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 # The host's own packages are of no use here: one virtual environment, from the lock, hashes checked.
-COPY requirements.txt requirements-gpu.txt /tmp/
+# What ends up in it is listed (SBOM) by a tool that does not.
+COPY requirements.txt requirements-gpu.txt requirements-sbom.txt /tmp/
 RUN if [ "$GPU" = 1 ]; then lock=requirements-gpu.txt; else lock=requirements.txt; fi \
     && python3 -m venv /opt/venv \
     && /opt/venv/bin/python -m pip install --no-cache-dir --require-hashes -r /tmp/$lock \
-    && rm -f /tmp/requirements*.txt
+    && python3 -m venv /tmp/sbom \
+    && /tmp/sbom/bin/python -m pip install --no-cache-dir --require-hashes -r /tmp/requirements-sbom.txt \
+    && mkdir -p /opt/verse \
+    && /tmp/sbom/bin/cyclonedx-py environment --output-reproducible --of JSON \
+       -o /opt/verse/sbom.cdx.json /opt/venv/bin/python \
+    && { dpkg-query -W > /opt/verse/debian-packages.txt || true; } \
+    && rm -rf /tmp/sbom /tmp/requirements*.txt
 
 COPY entrypoint.py /opt/verse/
 COPY verse_infer /opt/verse/verse_infer

@@ -11,7 +11,7 @@ BUILD_FLAGS ?=
 SAMPLE := sample
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow lint fuzz campaign audit sbom image image-test lock clean
+.PHONY: help setup run test test-slow lint fuzz campaign geometry audit sbom image image-test lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -53,6 +53,23 @@ fuzz: setup build/atheris  ## throw mutated files at the reader for FUZZ_SECONDS
 	PYTHONPATH=build/atheris $(BIN)/python -m tests.fuzz.fuzz_reader \
 	  -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -rss_limit_mb=2048 -print_final_stats=1
 
+geometry: setup  ## all orientations, spacings and margins of air through the networks
+	$(BIN)/python -m pytest -m 'slow or not slow' tests/whole/test_geometry.py
+
+# Tools that need no place in .venv get one of their own, from their lock.
+build/%-tool: requirements-%.txt
+	$(PYTHON) -m venv --clear $@
+	$@/bin/python -m pip install --quiet --require-hashes -r $<
+	touch $@
+
+audit: build/audit-tool  ## known vulnerabilities of all locked requirements; needs pypi.org
+	$(PYTHON) .ci/audit.py build/audit-tool/bin/pip-audit \
+	  requirements.txt requirements-gpu.txt requirements-dev.txt requirements-sbom.txt
+
+sbom: setup build/sbom-tool  ## list of all packages in .venv: build/sbom.cdx.json (CycloneDX)
+	build/sbom-tool/bin/cyclonedx-py environment --output-reproducible --of JSON \
+	  -o build/sbom.cdx.json $(BIN)/python
+
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,6 +91,8 @@ lock:  ## renew the locked requirements from pyproject.toml
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) pyproject.toml --extra train --extra eval --extra dev -o requirements-dev.txt
 	$(LOCK) requirements-gpu.in -o requirements-gpu.txt
+	for tool in fuzz=atheris audit=pip-audit sbom=cyclonedx-bom; do \
+	  echo "$${tool#*=}" | $(LOCK) --no-annotate - -o requirements-$${tool%%=*}.txt; done
 
 clean:  ## remove what was made
-	rm -rf $(SAMPLE) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(SAMPLE) build crash-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,8 +15,13 @@ if [ "$ENGINE" = buildah ]; then
   buildah run --isolation "${BUILDAH_ISOLATION:-chroot}" --user "$user" \
     -v "$input:/data:ro" -v "$output:/output" "$container" -- \
     /opt/venv/bin/python /opt/verse/entrypoint.py
+  buildah run --isolation "${BUILDAH_ISOLATION:-chroot}" "$container" -- \
+    grep -q '"tensorflow' /opt/verse/sbom.cdx.json
 else
-  "$ENGINE" run --rm --network none --read-only --user "$user" \
+  # As grand-challenge.org runs it; docker alone always has an init.
+  rules=(--network none --read-only --memory 16g --cap-drop ALL --security-opt no-new-privileges)
+  [ "$ENGINE" = docker ] && rules+=(--init)
+  "$ENGINE" run --rm "${rules[@]}" --user "$user" \
     -v "$input:/data:ro" -v "$output:/output" "$IMAGE"
 fi
 find "$output" -type f
