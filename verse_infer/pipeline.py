@@ -23,6 +23,7 @@ from verse_infer.labelling import (
 from verse_infer.landmarks import find_candidates, predict_heatmaps
 from verse_infer.manifest import StageWeights
 from verse_infer.networks import Networks
+from verse_infer.plausibility import implausible
 from verse_infer.segmentation import segment_vertebrae
 from verse_infer.spine import SpineRegion, locate_spine, z_range_of
 
@@ -83,6 +84,7 @@ class Pipeline:
             mask = segment_vertebrae(ct, found, self.networks["vertebra_segmentation"])
         logger.info("vertebra segmentation: %.1f s", seconds["vertebra segmentation"])
         flags.extend(_unsegmented(found, mask))
+        flags.extend(implausible(ct, found, mask))
         return CaseResult(found, mask, tuple(flags), seconds, spine)
 
     def _localise(
