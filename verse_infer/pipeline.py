@@ -4,12 +4,13 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from verse_infer.air_margin import without_air_margin
 from verse_infer.anatomy import name_of
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
@@ -70,7 +71,17 @@ class Pipeline:
     options: PipelineOptions = field(default_factory=PipelineOptions)
 
     def run(self, ct: Ct, centroids: Sequence[Centroid] | None = None) -> CaseResult:
-        """Localise, label and segment; given centroids (LPS mm) replace the first two stages."""
+        """Localise, label and segment; given centroids (LPS mm) replace the first two stages.
+
+        Constant air around the scan is left out of all of it.
+        """
+        content, block = without_air_margin(ct)
+        result = self._run(content, centroids)
+        mask = np.zeros(ct.hu.shape, np.uint8)
+        mask[block] = result.mask
+        return replace(result, mask=mask)
+
+    def _run(self, ct: Ct, centroids: Sequence[Centroid] | None) -> CaseResult:
         seconds: dict[str, float] = {}
         flags = list(ct.flags)
         spine = None
