@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_infer.ct import Ct
-from verse_infer.resampling import Block, block_lattice
+from verse_infer.lattice import Block
 
 #: Padding is at most this, HU; measured air is noisy, so that no plane of it is constant.
 AIR_HU = -900
@@ -17,8 +17,7 @@ AIR_HU = -900
 def without_air_margin(ct: Ct) -> tuple[Ct, Block]:
     """The scan without its constant outer planes, as a view, and where it lies: slices z, y, x."""
     block = content_block(ct.hu)
-    lattice = block_lattice(ct.lattice, block)
-    return Ct(ct.hu[block], lattice, None, ct.flags), block
+    return Ct(ct.hu[block], ct.lattice.part(block), None, ct.flags), block
 
 
 def content_block(hu: NDArray[np.int16]) -> Block:

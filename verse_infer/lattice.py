@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Point = tuple[float, float, float]
+#: Part of an array: slices of z, y, x with start and stop.
+Block = tuple[slice, slice, slice]
 IDENTITY: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -49,6 +51,13 @@ class Lattice:
         last = np.asarray(self.size) - 1
         picks = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
         return self.point(picks * last)
+
+    def part(self, block: Block) -> "Lattice":
+        """The lattice of a part of an array on this one."""
+        z, y, x = block
+        origin = self.point((x.start, y.start, z.start)).tolist()
+        size = (x.stop - x.start, y.stop - y.start, z.stop - z.start)
+        return Lattice((origin[0], origin[1], origin[2]), self.spacing, size, self.direction)
 
     def _matrix(self) -> NDArray[np.float64]:
         return np.asarray(self.direction, dtype=np.float64).reshape(3, 3)

@@ -8,7 +8,6 @@ from verse_infer.air_margin import content_block, without_air_margin
 from verse_infer.ct import Ct
 from verse_infer.lattice import Lattice
 from verse_infer.pipeline import Pipeline, PipelineOptions
-from verse_infer.resampling import block_lattice
 
 margins = st.lists(st.integers(0, 4), min_size=6, max_size=6)
 
@@ -61,6 +60,6 @@ def test_a_padded_scan_gives_the_same_result():
 
 def test_a_block_keeps_its_place():
     grid = Lattice((1.0, 2.0, 3.0), (1.0, 2.0, 3.0), (7, 6, 5))
-    part = block_lattice(grid, (slice(1, 3), slice(2, 6), slice(3, 4)))
+    part = grid.part((slice(1, 3), slice(2, 6), slice(3, 4)))
     assert part.origin == pytest.approx(grid.point((3, 2, 1)))
     assert part.size == (1, 4, 2)
