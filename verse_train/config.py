@@ -138,6 +138,7 @@ _COMPACT = (
             field_of_view_cuts=True,
         ),
         rate_falls=True,
+        sigma=2.0,
     ),
     TrainingConfig(
         "vertebra_segmentation",
