@@ -25,5 +25,7 @@ def set_up_logging(*, verbose: bool) -> None:
     handler.setFormatter(OneLine(_FORMAT))
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("tensorflow", "absl", "h5py", "matplotlib", "nibabel", "PIL"):
+    for chatty in ("tensorflow", "absl", "h5py", "matplotlib", "PIL"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # It prints what it thinks of a header, naming no file; here that is a flag or an error.
+    logging.getLogger("nibabel").setLevel(logging.CRITICAL)

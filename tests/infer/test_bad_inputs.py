@@ -1,20 +1,19 @@
 """Every bad input has its stated outcome: processed, processed with flag, or refused by name."""
 
-import os
 import subprocess
 import sys
-import tempfile
 import tracemalloc
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from tests.infer.bad_inputs import BAD_INPUTS, FLAGGED, PROCESSED, REFUSED, image
+from tests.infer.fake_command import ROOT, fake_command
 from tests.infer.test_batch import FakePipeline, files, report, run, scans
 from verse_infer.case_work import CaseOptions, attempt_case
 from verse_infer.cases import find_cases
+from verse_infer.memory import GIB
 
 MEMORY_LIMIT = 2**27
 
@@ -54,18 +53,28 @@ def test_a_bad_input_has_its_stated_outcome(tmp_path, item):
 
 
 def test_a_whole_folder_of_them_comes_to_its_end(tmp_path):
+    """By the command itself, in a process per worker: no traceback, no line of a file's making."""
     source, output = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     for item in BAD_INPUTS:
         item.write(source / item.name)
-    run(source, output, FakePipeline(), memory_limit=MEMORY_LIMIT, preview=False)
+    process = subprocess.run(
+        fake_command(source, output, "--no-preview", "--memory-gib", 2 * MEMORY_LIMIT / GIB),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     content = report(output)
     found = {case["input"]: outcome(case) for case in content["cases"]}
-    # Two files of one stem want the same outputs: the second is refused.
     stated = {item.name: item.outcome for item in BAD_INPUTS}
     assert found == stated
     assert content["summary"]["failed"] == sum(o == REFUSED for o in stated.values())
     assert content["complete"] is True
+    assert process.returncode == 3
+    assert "Traceback" not in process.stderr
+    assert all(line[:2] == "20" for line in process.stderr.splitlines()), process.stderr
 
 
 def test_what_lies_in_a_folder_named_like_a_file_is_processed(tmp_path):
@@ -144,17 +153,6 @@ run(Path(sys.argv[1]), Path(sys.argv[2]), FakePipeline(), preview=False)
 """
 
 
-@pytest.fixture
-def open_room(tmp_path):
-    """A folder that any user can reach, unlike pytest's own."""
-    if os.getuid() != 0:
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory() as room:
-        Path(room).chmod(0o755)
-        yield Path(room)
-
-
 def test_unreadable_files_and_folders_are_refused_by_name(open_room):
     """As a user without rights: root may read everything."""
     source, output = scans(open_room / "in", "a.nii", "b.nii", "closed/c.nii"), open_room / "out"
@@ -163,7 +161,7 @@ def test_unreadable_files_and_folders_are_refused_by_name(open_room):
     (source / "b.nii").chmod(0)
     (source / "closed").chmod(0)
     command = [sys.executable, "-c", UNPRIVILEGED, str(source), str(output)]
-    subprocess.run(command, cwd=Path(__file__).resolve().parents[2], check=True, timeout=60)
+    subprocess.run(command, cwd=ROOT, check=True, timeout=60)
     (source / "closed").chmod(0o755)
     good, file, folder = report(output)["cases"]
     assert good["status"] == "succeeded"
