@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from verse_eval.label_maps import LabelMap
-from verse_infer.lattice import Lattice
-from verse_infer.resampling import Block, covering_block
+from verse_infer.lattice import Block, Lattice
+from verse_infer.resampling import covering_block
 
 GRID_MM = 1.0
 
@@ -40,7 +40,7 @@ def on_common_grid(maps: Sequence[LabelMap], lattice: Lattice) -> tuple[NDArray[
     """
     occupied = [_occupied(one) for one in maps]
     blocks = [_covering(lattice, part.lattice) for part in occupied if part is not None]
-    target = _sub_lattice(lattice, _union([block for block in blocks if block is not None]))
+    target = lattice.part(_union([block for block in blocks if block is not None]))
     return tuple(_sampled(part, target) for part in occupied)
 
 
@@ -50,7 +50,7 @@ def _occupied(one: LabelMap) -> LabelMap | None:
     if not boxes:
         return None
     block = _union(boxes)
-    return LabelMap(one.labels[block], _sub_lattice(one.lattice, block))
+    return LabelMap(one.labels[block], one.lattice.part(block))
 
 
 def _covering(lattice: Lattice, part: Lattice) -> Block | None:
@@ -68,13 +68,6 @@ def _union(blocks: Sequence[Block]) -> Block:
         for axis in range(3)
     )
     return z, y, x
-
-
-def _sub_lattice(lattice: Lattice, block: Block) -> Lattice:
-    z, y, x = block
-    origin = lattice.point((x.start, y.start, z.start)).tolist()
-    size = (x.stop - x.start, y.stop - y.start, z.stop - z.start)
-    return Lattice((origin[0], origin[1], origin[2]), lattice.spacing, size, lattice.direction)
 
 
 def _sampled(one: LabelMap | None, target: Lattice) -> NDArray[np.uint8]:

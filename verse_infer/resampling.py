@@ -1,21 +1,32 @@
 """Sampling a CT on a lattice, and bringing a result back to the CT's own grid.
 
-Only the block of the CT that a lattice needs is ever copied, never the whole volume as floats.
+Only the block of the CT that a lattice needs is ever looked at, never the whole volume as floats.
+Smoothing, and resampling between parallel grids, are products with matrices (axis_matrices.py); to an
+oblique grid ITK resamples.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from verse_infer.axis_matrices import (
+    KERNEL_RADIUS,
+    apply_matrices,
+    gaussian_matrix,
+    interpolation_matrix,
+    mean_matrix,
+)
 from verse_infer.ct import Ct
-from verse_infer.lattice import Lattice
+from verse_infer.lattice import Block, Lattice
 
 Floats = NDArray[np.float32]
-Block = tuple[slice, slice, slice]
-#: ITK's recursive Gaussian needs four voxels along an axis.
-SHORTEST_SMOOTHED_AXIS = 4
-#: A smoothing kernel is cut off at this many standard deviations.
-KERNEL_RADIUS = 4.0
+Vector = NDArray[np.float64]
+#: Smoothing by less than this share of a voxel changes nothing worth the time.
+LEAST_SIGMA = 0.3
+#: Grids count as parallel where no voxel of one is further than this from its place, in voxels.
+PARALLEL_WITHIN = 0.01
 AIR_HU = -1024.0
 
 
@@ -24,10 +35,9 @@ def sample(ct: Ct, lattice: Lattice, smoothing_mm: float = 0.0, outside: float =
 
     smoothing_mm: standard deviation of a Gaussian applied before. Where the lattice is much coarser
     than the CT, means over whole CT voxels are taken first, of at most half a lattice spacing,
-    against aliasing and for speed. Linear interpolation; up to half a voxel beyond the
-    outermost voxel centres the border value is repeated.
+    against aliasing. Linear interpolation; up to half a voxel beyond the outermost voxel centres
+    the border value is repeated.
     """
-    result = np.full(lattice.shape, outside, np.float32)
     factors = _shrink_factors(ct.lattice, lattice)
     margin = [
         int(np.ceil(KERNEL_RADIUS * smoothing_mm / s)) + 2 * f
@@ -35,14 +45,21 @@ def sample(ct: Ct, lattice: Lattice, smoothing_mm: float = 0.0, outside: float =
     ]
     block = covering_block(ct.lattice, lattice, margin)
     if block is None:
-        return result
-    image = _image(ct.hu[block], _block_lattice(ct.lattice, block))
-    if max(factors) > 1:
-        image = sitk.BinShrink(
-            image, [min(f, n) for f, n in zip(factors, image.GetSize(), strict=True)]
-        )
-    image = _smoothed(sitk.Cast(image, sitk.sitkFloat32), smoothing_mm)
-    return _resampled(image, lattice, outside)
+        return np.full(lattice.shape, outside, np.float32)
+    grid = ct.lattice.part(block)
+    factors = [min(f, n) for f, n in zip(factors, grid.size, strict=True)]
+    coarse = _of_means(grid, factors)
+    smoothing = [
+        _smoothing_matrix(n, f, smoothing_mm / s)
+        for n, f, s in zip(grid.size, factors, coarse.spacing, strict=True)
+    ]
+    positions = _positions(lattice, coarse)
+    if positions is None:
+        return _resampled(apply_matrices(ct.hu[block], smoothing), coarse, lattice, outside)
+    matrices = [
+        interpolation_matrix(p, m.shape[0]) @ m for p, m in zip(positions, smoothing, strict=True)
+    ]
+    return _with_outside(apply_matrices(ct.hu[block], matrices), lattice, grid, outside)
 
 
 def bring_back(values: Floats, lattice: Lattice, target: Lattice) -> tuple[Block, Floats] | None:
@@ -54,7 +71,12 @@ def bring_back(values: Floats, lattice: Lattice, target: Lattice) -> tuple[Block
     block = covering_block(target, lattice, (0, 0, 0))
     if block is None:
         return None
-    return block, _resampled(_image(values, lattice), _block_lattice(target, block), 0.0)
+    part = target.part(block)
+    positions = _positions(part, lattice)
+    if positions is None:
+        return block, _resampled(values, lattice, part, 0.0)
+    matrices = [interpolation_matrix(p, n) for p, n in zip(positions, lattice.size, strict=True)]
+    return block, _with_outside(apply_matrices(values, matrices), part, lattice, 0.0)
 
 
 def covering_block(
@@ -74,36 +96,53 @@ def covering_block(
     return z, y, x
 
 
-def _block_lattice(grid: Lattice, block: Block) -> Lattice:
-    z, y, x = block
-    origin = grid.point((x.start, y.start, z.start)).tolist()
-    size = (x.stop - x.start, y.stop - y.start, z.stop - z.start)
-    return Lattice((origin[0], origin[1], origin[2]), grid.spacing, size, grid.direction)
-
-
 def _shrink_factors(grid: Lattice, lattice: Lattice) -> list[int]:
     """How many CT voxels along each axis make half a spacing of the coarser lattice, at least 1."""
     coarse = min(lattice.spacing)
     return [max(1, int(coarse / (2.0 * s))) for s in grid.spacing]
 
 
-def _image(values: NDArray[np.int16] | Floats, lattice: Lattice) -> sitk.Image:
+def _of_means(grid: Lattice, factors: Sequence[int]) -> Lattice:
+    """The grid of means over so many voxels along x, y, z."""
+    first = grid.point([(f - 1) / 2 for f in factors]).tolist()
+    sx, sy, sz = (s * f for s, f in zip(grid.spacing, factors, strict=True))
+    nx, ny, nz = (n // f for n, f in zip(grid.size, factors, strict=True))
+    return Lattice((first[0], first[1], first[2]), (sx, sy, sz), (nx, ny, nz), grid.direction)
+
+
+def _smoothing_matrix(size: int, factor: int, sigma: float) -> Floats:
+    """Means, then a Gaussian (sigma in means) unless it would change nothing."""
+    means = mean_matrix(size, factor)
+    return means if sigma < LEAST_SIGMA else gaussian_matrix(len(means), sigma) @ means
+
+
+def _positions(lattice: Lattice, grid: Lattice) -> tuple[Vector, Vector, Vector] | None:
+    """Index on a grid of a lattice's planes along x, y, z; None unless the two are parallel."""
+    first, *others = grid.index(lattice.point(np.vstack([np.zeros(3), np.eye(3)])))
+    steps = np.asarray(others) - first
+    skew = np.abs(steps - np.diag(np.diag(steps))) * np.asarray(lattice.size)[:, None]
+    if skew.max() > PARALLEL_WITHIN:
+        return None
+    x, y, z = (first[a] + steps[a, a] * np.arange(lattice.size[a]) for a in range(3))
+    return x, y, z
+
+
+def _with_outside(values: Floats, lattice: Lattice, grid: Lattice, outside: float) -> Floats:
+    """Values on a lattice, replaced where it is more than half a voxel off a parallel grid."""
+    positions = _positions(lattice, grid)
+    assert positions is not None
+    for axis, (index, size) in enumerate(zip(positions, grid.size, strict=True)):
+        off = (index < -0.5) | (index > size - 0.5)
+        np.moveaxis(values, 2 - axis, 0)[off] = outside
+    return values
+
+
+def _resampled(values: Floats, grid: Lattice, lattice: Lattice, outside: float) -> Floats:
+    """Linear interpolation by ITK, for grids that are not parallel."""
     image = sitk.GetImageFromArray(values)
-    image.SetOrigin(lattice.origin)
-    image.SetSpacing(lattice.spacing)
-    image.SetDirection(lattice.direction)
-    return image
-
-
-def _smoothed(image: sitk.Image, sigma_mm: float) -> sitk.Image:
-    """Gaussian along every axis that is long enough and not already coarser than the kernel."""
-    for axis, (size, spacing) in enumerate(zip(image.GetSize(), image.GetSpacing(), strict=True)):
-        if sigma_mm >= 0.3 * spacing and size >= SHORTEST_SMOOTHED_AXIS:
-            image = sitk.RecursiveGaussian(image, sigma_mm, direction=axis)
-    return image
-
-
-def _resampled(image: sitk.Image, lattice: Lattice, outside: float) -> Floats:
+    image.SetOrigin(grid.origin)
+    image.SetSpacing(grid.spacing)
+    image.SetDirection(grid.direction)
     resampled = sitk.Resample(
         image,
         lattice.size,
