@@ -1,7 +1,7 @@
 # CPU: docker build -t verse .        GPU: docker build --build-arg GPU=1 -t verse .
-# The tag is pinned to a patch release. To pin the bytes, pass the digest that
-# `docker buildx imagetools inspect` prints for it: BASE_IMAGE=docker.io/library/python@sha256:…
-ARG BASE_IMAGE=docker.io/library/python:3.11.14-slim-bookworm
+# python:3.11.15-slim-bookworm of 2026-08-05, by the digest of its index of platforms, as its makers
+# record it (docker-library/repo-info, commit 3effc3e). Another one: --build-arg BASE_IMAGE=…
+ARG BASE_IMAGE=docker.io/library/python@sha256:d29f48a31a8b408ed19272ca1e7b10ebae13b240a27e862d3d4217c528e2e0c3
 FROM ${BASE_IMAGE}
 ARG GPU=0
 # Where pip finds certificates, if the building network needs its own; not kept in the image.

@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made-from-lock
 ENGINE ?= docker
-BASE_IMAGE ?= docker.io/library/python:3.11.14-slim-bookworm
+# The Dockerfile's own, which is pinned by digest, unless one is given.
+BASE_IMAGE ?=
 GPU ?= 0
 IMAGE ?= verse
 BUILD_FLAGS ?=
@@ -77,7 +78,7 @@ lint: setup  ## ruff and mypy
 
 image:  ## build the container image: ENGINE=docker|podman|buildah BASE_IMAGE=… GPU=0|1
 	@command -v $(ENGINE) >/dev/null || { echo "make image: $(ENGINE) is not installed; set ENGINE=docker, podman or buildah"; exit 1; }
-	$(ENGINE) build $(BUILD_FLAGS) --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg GPU=$(GPU) -t $(IMAGE) .
+	$(ENGINE) build $(BUILD_FLAGS) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) --build-arg GPU=$(GPU) -t $(IMAGE) .
 
 image-test: setup  ## run the sample inside the image: read-only input, no network, a foreign user
 	$(BIN)/python -m verse_train phantom --output $(SAMPLE)

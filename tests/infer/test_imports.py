@@ -1,4 +1,4 @@
-"""Nothing that runs in the container, or makes what runs there, can be made to unpickle."""
+"""Nothing that runs in the container, or makes what runs there, can unpickle or call home."""
 
 import ast
 from pathlib import Path
@@ -7,6 +7,22 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PICKLING = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+NETWORKING = {
+    "aiohttp",
+    "asyncio",
+    "ftplib",
+    "http",
+    "httpx",
+    "requests",
+    "smtplib",
+    "socket",
+    "socketserver",
+    "ssl",
+    "telnetlib",
+    "urllib",
+    "urllib3",
+    "xmlrpc",
+}
 FILES = sorted(
     path
     for package in ("verse_infer", "verse_train", "verse_eval")
@@ -41,3 +57,8 @@ def test_no_module_can_unpickle(path):
             allowed = {k.arg: k.value for k in call.keywords}["allow_pickle"]
             assert isinstance(allowed, ast.Constant)
             assert allowed.value is False
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_module_can_call_home(path):
+    assert not NETWORKING & set(imported(ast.parse(path.read_text(encoding="utf-8"))))
