@@ -133,12 +133,13 @@ def _setup(arguments: argparse.Namespace, scan_memory: int) -> WorkerSetup:
 
 
 def exit_code(reports: Sequence[CaseReport]) -> int:
-    """0 all succeeded, 3 some failed, 4 none succeeded."""
-    failed = sum(report.status == "failed" for report in reports)
-    logger.info("%d of %d scans succeeded", len(reports) - failed, len(reports))
-    if failed == 0:
+    """0 all succeeded, 3 some failed, 4 none succeeded; the last line of the log names the failed."""
+    failed = [report.input for report in reports if report.status == "failed"]
+    logger.info("%d of %d scans succeeded", len(reports) - len(failed), len(reports))
+    if not failed:
         return OK
-    return SOME_FAILED if failed < len(reports) else NONE_SUCCEEDED
+    logger.error("failed: %s", ", ".join(failed))
+    return SOME_FAILED if len(failed) < len(reports) else NONE_SUCCEEDED
 
 
 def _settings(arguments: argparse.Namespace, ready: Ready) -> RunSettings:

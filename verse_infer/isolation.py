@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 WORKER_MODULE = "verse_infer.worker"
 #: How often time and memory are looked at, seconds.
 _LOOK_S = 0.25
+#: Longer than networks take to load from the slowest disk, seconds.
+LOADING_S = 900.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -77,7 +79,7 @@ class Worker:
             env=_environment(self._setup.case_options.output),
         )
         try:
-            answer = answer_from(self._ask(to_line(self._setup), time_s=0.0))
+            answer = answer_from(self._ask(to_line(self._setup), LOADING_S))
         except LostWorkerError as lost:
             self.close()
             raise UsageError(f"loading the networks: expected them ready, got: {lost}") from lost

@@ -1,7 +1,8 @@
 """A worker without networks; a scan's largest value says what goes wrong: `MISHAPS`.
 
-In the environment, SLOW_S: seconds per case. DIARY: a file to which every case adds the worker's
-process id and the largest value of its scan, by which it can be told.
+In the environment, SLOW_S: seconds per case. LOADING_S: seconds until it is ready. DIARY: a file to
+which every case adds the worker's process id and the largest value of its scan, by which it can be
+told.
 """
 
 import ctypes
@@ -47,6 +48,7 @@ class MishapPipeline(FakePipeline):
 
 
 def load(_):
+    time.sleep(float(os.environ.get("LOADING_S", "0")))
     pipeline = MishapPipeline(slow_s=float(os.environ.get("SLOW_S", "0")))
     return pipeline, Ready({"m": "0"}, "/CPU:0", "float32")
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.infer.fake_command import ROOT, fake_command
 from tests.infer.test_batch import files, report
+from verse_infer import isolation
 from verse_infer.case_work import CaseOptions
 from verse_infer.cases import find_cases
 from verse_infer.errors import UsageError
@@ -63,6 +64,7 @@ def test_a_deadly_case_is_named_and_the_others_are_done(tmp_path, mishap, argume
     assert phrase in cases[1]["error"]
     assert "1.nii: expected a result, got: " in cases[1]["error"]
     assert "Traceback" not in process.stderr
+    assert process.stderr.splitlines()[-1].endswith("failed: 1.nii")
     assert [f for f in files(tmp_path / "out") if f.startswith(("1", "."))] == []
 
 
@@ -100,6 +102,14 @@ def test_a_worker_that_cannot_load_says_why(tmp_path):
 def test_a_worker_that_dies_while_loading_says_so(tmp_path):
     with pytest.raises(UsageError, match="ended with code 1"):
         Worker(setup(tmp_path), module="no.such.module").start()
+
+
+def test_a_worker_that_never_gets_ready_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(isolation, "LOADING_S", 0.5)
+    monkeypatch.setenv("LOADING_S", "3600")
+    worker = Worker(setup(tmp_path), module="tests.infer.fake_worker")
+    with pytest.raises(UsageError, match="no result within the time limit"):
+        worker.start()
 
 
 def test_a_worker_does_not_outlive_its_command(tmp_path):
