@@ -55,7 +55,7 @@ fuzz: setup build/atheris  ## throw mutated files at the reader for FUZZ_SECONDS
 	  -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -rss_limit_mb=2048 -print_final_stats=1
 
 geometry: setup  ## all orientations, spacings and margins of air through the networks
-	$(BIN)/python -m pytest -m 'slow or not slow' tests/whole/test_geometry.py
+	$(BIN)/python -m pytest -rP -m 'slow or not slow' tests/whole/test_geometry.py
 
 # Tools that need no place in .venv get one of their own, from their lock.
 build/%-tool: requirements-%.txt

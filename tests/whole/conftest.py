@@ -1,4 +1,4 @@
-"""Runs of the command as a user runs it: in a process of its own, with the bundled weights."""
+"""The command as a user runs it, and the networks in this process; with the bundled weights."""
 
 import os
 import subprocess
@@ -6,6 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.whole.geometry import run_file
+from verse_infer import cli
+from verse_infer.networks import load_networks
+from verse_infer.pipeline import Pipeline
+from verse_train.synthetic.sample import write_sample
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,3 +31,20 @@ def run_command():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def scan(tmp_path_factory):
+    """The synthetic sample scan."""
+    return write_sample(tmp_path_factory.mktemp("sample"))
+
+
+@pytest.fixture(scope="session")
+def pipeline():
+    return Pipeline(load_networks(cli.BUNDLED_WEIGHTS, "cpu"))
+
+
+@pytest.fixture(scope="session")
+def usual(scan, pipeline):
+    """Result and lattice of the sample scan as it is."""
+    return run_file(pipeline, scan)

@@ -19,7 +19,10 @@ AIR_HU = -1000
 
 @dataclass(frozen=True)
 class Difference:
-    """distance_mm: the largest between centroids of one label; dice: the least of any label."""
+    """distance_mm: the largest between centroids of one label; dice: the least of any label.
+
+    only_one: labels that only one of both results has.
+    """
 
     only_one: frozenset[int]
     distance_mm: float
