@@ -34,7 +34,8 @@ def predict_heatmaps(ct: Ct, region: SpineRegion, network: Network) -> Heatmaps:
     hu = sample(ct, lattice, weights.smoothing_mm)
     image = normalised(hu, weights.intensity_divisor)[..., None]
     overlap = int(weights.options["tile_overlap"])
-    values = predict_tiled(image, network, weights.input_size[2], overlap)
+    tile = weights.input_size[2]
+    values = predict_tiled(image, network.run_batch, tile, overlap, network.batch)
     return Heatmaps(values, weights.labels, lattice)
 
 
@@ -61,9 +62,16 @@ def find_candidates(
     min_distance: a maximum is the highest voxel of the cube of this half width around it.
     """
     candidates = []
+    # A vertebra is in few slices of a long spine: only these are looked at again.
+    occupied = heatmaps.values.max(axis=(1, 2)) > threshold
     for channel, label in enumerate(heatmaps.labels):
+        slices = np.flatnonzero(occupied[:, channel])
+        if not len(slices):
+            continue
         heatmap = heatmaps.values[..., channel]
-        for index in _local_maxima(heatmap, threshold, min_distance):
+        part = np.ascontiguousarray(heatmap[slices[0] : slices[-1] + 1])
+        for index in _local_maxima(part, threshold, min_distance):
+            index[0] += slices[0]
             x, y, z = heatmaps.lattice.point(_refined(heatmap, index)).tolist()
             candidates.append(Centroid(label, (x, y, z), float(heatmap[tuple(index)])))
     return tuple(candidates)

@@ -18,18 +18,23 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Floats = NDArray[np.float32]
 #: Processor flags (as Linux names them) of instructions that multiply bfloat16 matrices.
 BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
+#: Images at a time on a graphics card: 64 filters' crops take about 1 GiB each. A processor is full
+#: with one.
+BATCH_ON_GPU = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
     """The network, or the average of the networks, of one stage.
 
-    weights: what the manifest says of the stage. functions: one per SavedModel.
+    weights: what the manifest says of the stage. functions: one per SavedModel. batch: as many
+    images at a time fill the device.
     """
 
     weights: StageWeights
     functions: tuple[Any, ...]
     device: str
+    batch: int = 1
 
     def __call__(self, image: Floats) -> Floats:
         """Run one image. (z, y, x, channels) -> (z, y, x, outputs); sizes divisible by 16."""
@@ -62,10 +67,14 @@ class Networks:
 
 
 def load_networks(
-    weights: Path, device: Device = "auto", precision: Precision = "auto"
+    weights: Path,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    batch: int | None = None,
 ) -> Networks:
     """Check and load a weights folder.
 
+    batch: images that go through a network at a time; None takes what suits the device.
     Raises WeightsError (missing, damaged, other contract) and UsageError (no such device).
     """
     manifest = read_manifest(weights)
@@ -73,9 +82,10 @@ def load_networks(
         for model in stage.models:
             _check_files(weights / model.folder, model.sha256)
     tf_device, used_precision = _set_up(device, precision)
+    size = batch or (BATCH_ON_GPU if tf_device.startswith("/GPU") else 1)
     stages: dict[Stage, Network] = {
         name: Network(
-            stage, tuple(_load(weights / m.folder, stage) for m in stage.models), tf_device
+            stage, tuple(_load(weights / m.folder, stage) for m in stage.models), tf_device, size
         )
         for name, stage in manifest.stages.items()
     }

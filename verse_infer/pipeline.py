@@ -25,7 +25,7 @@ from verse_infer.landmarks import find_candidates, predict_heatmaps
 from verse_infer.manifest import StageWeights
 from verse_infer.networks import Networks
 from verse_infer.plausibility import implausible
-from verse_infer.segmentation import segment_vertebrae
+from verse_infer.segmentation import segment_vertebrae, voxel_counts
 from verse_infer.spine import SpineRegion, locate_spine, z_range_of
 
 logger = logging.getLogger(__name__)
@@ -153,9 +153,9 @@ def _inside(ct: Ct, centroids: Sequence[Centroid]) -> tuple[Centroid, ...]:
 
 
 def _unsegmented(centroids: Sequence[Centroid], mask: NDArray[np.uint8]) -> Iterator[str]:
-    present = np.flatnonzero(np.bincount(mask.ravel(), minlength=1))
+    voxels = voxel_counts(mask)
     for centroid in centroids:
-        if centroid.label not in present:
+        if not voxels[centroid.label]:
             yield f"{name_of(centroid.label)} located, but no voxel of it segmented"
 
 

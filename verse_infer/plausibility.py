@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
+from verse_infer.segmentation import voxel_counts
 
 TURNED = "orientation in the header may be wrong: "
 #: Above it is body, or table; fat begins at about -120 HU, lung ends at about -500 HU.
@@ -62,7 +63,7 @@ def _growth(centroids: Sequence[Centroid], mask: NDArray[np.uint8]) -> float:
 
     1 where too few are segmented. The first and the last may be cut off and do not count.
     """
-    volumes = np.bincount(mask.ravel(), minlength=256)[[c.label for c in centroids]][1:-1]
+    volumes = voxel_counts(mask)[[c.label for c in centroids]][1:-1]
     volumes = volumes[volumes > 0]
     if len(volumes) < FEWEST_VERTEBRAE:
         return 1.0

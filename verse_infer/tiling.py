@@ -22,22 +22,25 @@ def tile_starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
 
 
 def predict_tiled(
-    image: Floats, network: Callable[[Floats], Floats], tile: int, overlap: int
+    image: Floats, run_batch: Callable[[Floats], Floats], tile: int, overlap: int, batch: int = 1
 ) -> Floats:
     """Network outputs over a long image; (z, y, x, c) -> (z, y, x, outputs).
 
-    An image no longer than one tile is run whole. Each tile has exactly `tile` slices, so that a
-    network's graph is made for one size only.
+    run_batch: (n, z, y, x, c) -> (n, z, y, x, outputs), for at most `batch` images. An image no
+    longer than one tile is run whole. Each tile has exactly `tile` slices, so that a network's
+    graph is made for one size only.
     """
     starts = tile_starts(len(image), tile, overlap)
     if len(starts) == 1:
-        return network(image)
+        return np.asarray(run_batch(image[None])[0])
     merged: Floats | None = None
-    for start in starts:
-        output = network(image[start : start + tile])
+    for first in range(0, len(starts), batch):
+        group = starts[first : first + batch]
+        outputs = run_batch(np.stack([image[start : start + tile] for start in group]))
         if merged is None:
-            merged = np.full((len(image), *output.shape[1:]), -np.inf, np.float32)
-        window = merged[start : start + tile]
-        np.maximum(window, output, out=window)
+            merged = np.full((len(image), *outputs.shape[2:]), -np.inf, np.float32)
+        for start, output in zip(group, outputs, strict=True):
+            window = merged[start : start + tile]
+            np.maximum(window, output, out=window)
     assert merged is not None
     return merged

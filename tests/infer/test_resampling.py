@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from tests.infer.itk_resampling import itk_image, itk_resample, itk_sample
 from verse_infer.ct import Ct
 from verse_infer.lattice import Lattice
 from verse_infer.resampling import bring_back, covering_block, sample
+
+from .itk_resampling import itk_image, itk_resample, itk_sample
 
 C, S = np.cos(0.3), np.sin(0.3)
 GRIDS = {

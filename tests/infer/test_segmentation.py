@@ -1,12 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
 from verse_infer.lattice import Lattice
-from verse_infer.segmentation import centred_gaussian, largest_piece, segment_vertebrae
+from verse_infer.segmentation import (
+    centred_gaussian,
+    crop_lattice,
+    largest_piece,
+    segment_vertebrae,
+    voxel_counts,
+)
 
 from .fakes import fake_network
+from .itk_resampling import itk_image, itk_resample
 
 GRID = Lattice((-40.0, -40.0, -60.0), (0.8, 1.0, 1.5), (100, 80, 80))
 
@@ -77,9 +86,45 @@ def test_only_the_largest_piece_stays_with_its_soft_edge():
     response[1:3, 1:3, 1:3] = 0.9  # 8 voxels
     response[5:8, 5:8, 5:8] = 0.8  # 27 voxels
     response[8, 5:8, 5:8] = 0.4  # its edge
-    kept = largest_piece(response, 0.5)
-    assert kept[1:3].max() == 0
-    assert np.array_equal(kept[5:9], response[5:9])
+    response[4, 4, 4] = 0.6  # touches it by a corner only: another piece
+    block, kept = largest_piece(response, 0.5)
+    assert block == (slice(4, 9),) * 3
+    response[4, 4, 4] = 0.0
+    assert np.array_equal(kept, response[block])
+
+
+def test_a_piece_at_the_border_has_no_more_around_it():
+    response = np.zeros((6, 6, 6), np.float32)
+    response[:2, 2:4, 5] = 1.0
+    block, kept = largest_piece(response, 0.5)
+    assert block == (slice(0, 3), slice(1, 5), slice(4, 6))
+    assert np.array_equal(kept, response[block])
+    assert largest_piece(response, 1.0) is None
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_batches_of_any_size_give_the_mask_of_the_plain_way(batch):
+    """Every vertebra by itself, its whole response brought back to the whole CT, the largest wins."""
+    centroids = [Centroid(20 + i, (i - 1.0, 2.0 * i, 18.0 * i - 30)) for i in range(4)]
+    network = ball_network(9.0, edge=18.0)
+    expected, best = np.zeros(GRID.shape, np.uint8), np.full(GRID.shape, 0.5)
+    for centroid in centroids:
+        lattice = crop_lattice(centroid, network)
+        response = network(np.zeros((*lattice.shape, 2), np.float32))[..., 0]
+        volume = itk_resample(itk_image(response, lattice), GRID, 0.0)
+        expected[volume > best] = centroid.label
+        best = np.maximum(best, volume)
+    mask = segment_vertebrae(ct(), centroids, replace(network, batch=batch))
+    for label in (20, 21, 22, 23):
+        same = ((mask == label) & (expected == label)).sum()
+        assert 2 * same >= 0.999 * ((mask == label).sum() + (expected == label).sum())
+
+
+def test_voxels_are_counted_by_label():
+    mask = np.zeros((3, 4, 5), np.uint8)
+    mask[1, 0, :3], mask[2, 1, 1] = 20, 28
+    counts = voxel_counts(mask)
+    assert (counts[0], counts[20], counts[28], counts.sum()) == (56, 3, 1, 60)
 
 
 def test_gaussian_is_highest_in_the_middle():

@@ -23,16 +23,22 @@ def test_impossible_overlap_is_refused(overlap):
         tile_starts(300, 128, overlap)
 
 
-def test_every_tile_has_the_same_size_and_the_maximum_wins():
+@pytest.mark.parametrize(("batch", "groups"), [(1, [1, 1, 1]), (2, [2, 1]), (5, [3])])
+def test_every_tile_has_the_same_size_and_the_maximum_wins(batch, groups):
     # A network that answers with its tile's number: later tiles win where tiles overlap.
-    calls = []
+    shapes, seen = [], []
 
-    def network(image):
-        calls.append(image.shape)
-        return np.full((*image.shape[:3], 2), len(calls), np.float32)
+    def network(images):
+        shapes.append(images.shape)
+        answers = []
+        for image in images:
+            seen.append(image)
+            answers.append(np.full((*image.shape[:3], 2), len(seen), np.float32))
+        return np.stack(answers)
 
-    output = predict_tiled(np.zeros((40, 4, 4, 1), np.float32), network, tile=16, overlap=4)
-    assert calls == [(16, 4, 4, 1)] * 3
+    image = np.zeros((40, 4, 4, 1), np.float32)
+    output = predict_tiled(image, network, tile=16, overlap=4, batch=batch)
+    assert shapes == [(n, 16, 4, 4, 1) for n in groups]
     assert output[:, 0, 0, 0].tolist() == [1] * 12 + [2] * 12 + [3] * 16
 
 
