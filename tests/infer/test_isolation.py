@@ -112,27 +112,32 @@ def test_a_worker_that_never_gets_ready_is_given_up(tmp_path, monkeypatch):
         worker.start()
 
 
+def until(true):
+    """Wait until it is, for a minute at most; says whether it is."""
+    deadline = time.monotonic() + 60
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return true()
+
+
 def test_a_worker_does_not_outlive_its_command(tmp_path):
     scan(tmp_path / "in", "a.nii", HANG)
     diary = tmp_path / "diary"
+    diary.touch()
     process = subprocess.Popen(
         fake_command(tmp_path / "in", tmp_path / "out"),
         cwd=ROOT,
         env={**os.environ, "DIARY": str(diary)},
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
-    while not diary.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.1)
-    worker = int(diary.read_text().split()[0])
-    assert resident_memory(worker) > 0
-    process.kill()
-    process.wait()
-    deadline = time.monotonic() + 10
-    while resident_memory(worker) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert resident_memory(worker) == 0
+    try:
+        assert until(lambda: "\n" in diary.read_text())
+        worker = int(diary.read_text().split()[0])
+        assert resident_memory(worker) > 0
+    finally:
+        process.kill()
+        process.wait()
+    assert until(lambda: resident_memory(worker) == 0)
 
 
 def test_files_of_the_current_folder_are_no_code(tmp_path):
