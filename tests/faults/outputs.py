@@ -14,12 +14,14 @@ def partial_files(output: Path) -> list[str]:
     return sorted(path.name for path in output.rglob(f"{MARK}*"))
 
 
-def recorded_successes(output: Path) -> set[str]:
-    """Inputs that run.json says are done; none where there is no report yet."""
-    if not (output / "run.json").is_file():
-        return set()
-    cases = json.loads((output / "run.json").read_text())["cases"]
-    return {case["input"] for case in cases if case["status"] == "succeeded"}
+def recorded_outputs(output: Path) -> dict[str, int]:
+    """Files of the cases that run.json says are done, with their time of change; ns."""
+    try:
+        cases = json.loads((output / "run.json").read_text())["cases"]
+    except FileNotFoundError:
+        return {}
+    names = [name for case in cases if case["status"] == "succeeded" for name in case["outputs"]]
+    return {name: (output / name).stat().st_mtime_ns for name in names if (output / name).is_file()}
 
 
 def faults_of(output: Path) -> list[str]:
