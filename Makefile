@@ -12,7 +12,7 @@ BUILD_FLAGS ?=
 SAMPLE := sample
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow lint fuzz campaign geometry audit sbom image image-test lock clean
+.PHONY: help setup run test test-slow lint fuzz campaign geometry audit sbom bench image image-test lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ fuzz: setup build/atheris  ## throw mutated files at the reader for FUZZ_SECONDS
 
 geometry: setup  ## all orientations, spacings and margins of air through the networks
 	$(BIN)/python -m pytest -rP -m 'slow or not slow' tests/whole/test_geometry.py
+
+bench: setup  ## seconds and memory per stage, beside the published method's; BENCH=--quick: minutes
+	$(BIN)/python -m verse_bench $(BENCH)
 
 # Tools that need no place in .venv get one of their own, from their lock.
 build/%-tool: requirements-%.txt

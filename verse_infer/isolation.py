@@ -176,7 +176,12 @@ def _environment(output: Path) -> dict[str, str]:
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     temporary = temporary_folder(output)
     places = {} if temporary is None else {"TMPDIR": str(temporary)}
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **places}
+    return {**_ONE_THREAD, **os.environ, "PYTHONPATH": os.pathsep.join(paths), **places}
+
+
+#: Sampling a CT takes small matrix products, beside which networks run: threads of numpy's own would
+#: spend their time waiting for each other.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 def resident_memory(pid: int) -> int:

@@ -60,7 +60,7 @@ def vertebra_responses(
     """
     groups = [centroids[i : i + network.batch] for i in range(0, len(centroids), network.batch)]
     for group, images in zip(
-        groups, one_ahead(_crops(ct, g, network) for g in groups), strict=True
+        groups, one_ahead(vertebra_crops(ct, g, network) for g in groups), strict=True
     ):
         outputs = network.run_batch(images)
         for centroid, output in zip(group, outputs, strict=True):
@@ -75,7 +75,7 @@ def crop_lattice(centroid: Centroid, network: Network) -> Lattice:
     return Lattice.centred(centroid.point, network.weights.spacing_mm, network.weights.input_size)
 
 
-def _crops(ct: Ct, centroids: Sequence[Centroid], network: Network) -> Floats:
+def vertebra_crops(ct: Ct, centroids: Sequence[Centroid], network: Network) -> Floats:
     """The network's inputs, CT and marker of each vertebra; (n, z, y, x, 2)."""
     weights = network.weights
     marker = centred_gaussian(weights.input_size, float(weights.options["centroid_sigma"]))

@@ -1,0 +1,147 @@
+"""One path through one scan, timed in this process from file to file."""
+
+import resource
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from verse_bench.clock import Answer, Clock, bare_seconds, convolution_flops
+from verse_bench.paths import GuidedPipeline, ReferencePipeline, nothing, vertebra_sized
+from verse_bench.scans import read_truth
+from verse_infer.case_work import CaseOptions, Runner, attempt_case
+from verse_infer.cases import find_cases
+from verse_infer.manifest import STAGES, Stage
+from verse_infer.networks import Device, Network, Networks, Precision, load_networks
+
+PathName = Literal["bundled", "paper", "reference"]
+#: The stages' names in reports.
+STAGE_NAMES: Mapping[Stage, str] = {stage: stage.replace("_", " ") for stage in STAGES}
+#: What networks of random weights are taken to have answered.
+_ANSWERS: Mapping[Stage, Answer] = {
+    "vertebra_localisation": nothing,
+    "vertebra_segmentation": vertebra_sized,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """A stage's network calls in one scan.
+
+    seconds: inside all of them. bare_seconds: what they take when nothing else is done, by the
+    shortest of repeated calls. flops: additions and multiplications of their convolutions.
+    """
+
+    count: int
+    seconds: float
+    bare_seconds: float
+    flops: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One path through one scan.
+
+    start: seconds to load and warm up. seconds: read, each stage, write. total: from file to file.
+    scaled: not all tiles and vertebrae were done, and seconds are scaled up from those that were.
+    peak_bytes: most memory the process held.
+    """
+
+    path: PathName
+    scan: str
+    voxels: int
+    vertebrae: int
+    precision: str
+    start: float
+    seconds: dict[str, float]
+    total: float
+    scaled: bool
+    calls: dict[str, Calls]
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How to measure. batch: images at a time; None is the device's own. most: tiles and vertebrae that
+    the reference path does at most; None is all. repeats: bare calls of each network.
+    """
+
+    path: PathName
+    weights: Path
+    device: Device = "cpu"
+    batch: int | None = None
+    most: int | None = None
+    repeats: int = 3
+
+
+def measurement_from(content: dict[str, Any]) -> Measurement:
+    """What asdict made of one."""
+    calls = {stage: Calls(**numbers) for stage, numbers in content["calls"].items()}
+    return Measurement(**{**content, "calls": calls})
+
+
+def measure(scan: Path, setting: Setting, output: Path) -> Measurement:
+    """Run the path once, its networks warm; outputs go below a folder."""
+    started = time.perf_counter()
+    precision: Precision = "float32" if setting.path == "reference" else "auto"
+    networks = load_networks(setting.weights, setting.device, precision, setting.batch)
+    for network in networks.stages.values():
+        network.run_batch(np.zeros(input_shape(network), np.float32))
+    start = time.perf_counter() - started
+    clock = Clock()
+    answers = {} if setting.path == "bundled" else dict(_ANSWERS)
+    truth = read_truth(scan).centroids
+    timed = clock.timed(networks, answers)
+    runner: Runner = GuidedPipeline(timed, truth)
+    if setting.path == "reference":
+        runner = ReferencePipeline(timed, truth, setting.most, setting.most)
+    (case,) = find_cases(scan, output, "verse")
+    report = attempt_case(case, runner, CaseOptions(output))
+    if report.status != "succeeded":
+        raise RuntimeError(f"{scan}: expected a result, got: {report.error}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    seconds = dict(report.seconds)
+    total = seconds.pop("total")
+    scaled = setting.path == "reference" and setting.most is not None
+    return Measurement(
+        setting.path,
+        case.path.parent.name,
+        _voxels(scan),
+        len(report.vertebrae),
+        networks.precision,
+        start,
+        seconds,
+        sum(seconds.values()) if scaled else total,
+        scaled,
+        {STAGE_NAMES[stage]: _calls(clock, networks, stage, setting) for stage in STAGES},
+        peak,
+    )
+
+
+def input_shape(network: Network) -> tuple[int, int, int, int, int]:
+    """Batch, z, y, x, channels of a call."""
+    x, y, z = network.weights.input_size
+    channels = 2 if "centroid_sigma" in network.weights.options else 1
+    return network.batch, z, y, x, channels
+
+
+def _calls(clock: Clock, networks: Networks, stage: Stage, setting: Setting) -> Calls:
+    calls, network = clock.of(stage), networks[stage]
+    shapes = {call.shape for call in calls}
+    bare = {shape: bare_seconds(network, shape, setting.repeats) for shape in shapes}
+    flops = {shape: convolution_flops(network, shape) for shape in shapes}
+    return Calls(
+        len(calls),
+        sum(call.seconds for call in calls),
+        sum(bare[call.shape] for call in calls),
+        sum(flops[call.shape] for call in calls),
+    )
+
+
+def _voxels(scan: Path) -> int:
+    import nibabel as nib
+
+    return int(np.prod(nib.load(scan).shape))

@@ -1,0 +1,25 @@
+"""Networks of the papers' size with random weights: as good as trained ones for telling the time."""
+
+from pathlib import Path
+
+import keras
+
+from verse_infer.manifest import MANIFEST_NAME, Stage
+from verse_train.export import StageExport, export_weights
+from verse_train.networks import SIZES, STAGES, build_network
+from verse_train.weights_entries import stage_entry
+
+
+def make_paper_weights(folder: Path) -> Path:
+    """A weights folder; made unless it is there."""
+    if not (folder / MANIFEST_NAME).is_file():
+        keras.utils.set_random_seed(1)
+        stages = {stage: _export(stage) for stage in STAGES}
+        facts = {"training": "none: random weights, for measuring time"}
+        export_weights(folder, "paper-size, random", stages, facts)
+    return folder
+
+
+def _export(stage: Stage) -> StageExport:
+    entry, answer = stage_entry("paper", stage)
+    return StageExport([build_network(stage, SIZES["paper"])], entry, answer)
