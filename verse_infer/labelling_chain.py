@@ -33,8 +33,8 @@ from verse_infer.centroids import Centroid
 class ChainRule:
     """Numbers of the chain model; the first four as published for VerSe 2020.
 
-    The limits are additions; ChainRule(max_deviation=inf, min_distance_mm=0, max_missing=0) is the
-    published formula, but for z, which always decreases.
+    The limits and response_floor are additions; ChainRule(max_deviation=inf, min_distance_mm=0,
+    max_missing=0) is the published formula, but for z, which always decreases.
 
     threshold: candidates need a response above it.
     weight: λ, share of the heatmaps against the geometry.
@@ -49,6 +49,9 @@ class ChainRule:
         true neighbours of those scans are 10.8 mm apart.
     max_missing: so many vertebrae in a row may lack a usable candidate. With 0, as published, one
         such vertebra cuts the chain or shifts the labels beyond it.
+    response_floor: h below it counts as nothing, and U takes λ (1 − log(h + floor) / log floor)
+        instead of λ h: 0 at h = 0, about λ at h = 1. So a name is all but excluded where its
+        heatmap is near zero, whatever the geometry, and 0.4 against 0.6 decides little. 0: λ h.
     max_gap_deviation: limit of a step over missing vertebrae, in mean lengths of one vertebra. In
         those scans 95 % of the true steps over one vertebra deviate by less than 0.67, and every
         step to the very next vertebra, mistaken for a step over one, by at least 0.75.
@@ -61,6 +64,7 @@ class ChainRule:
     max_deviation: float = 1.0
     min_distance_mm: float = 7.5
     max_missing: int = 1
+    response_floor: float = 0.0
     max_gap_deviation: float = 0.7
 
 
@@ -78,8 +82,15 @@ def label_by_chain(
     """
     rule = rule or ChainRule()
     layers = _layers(candidates, rule)
-    rewards = [rule.weight * layer.responses + rule.bias for layer in layers]
+    rewards = [rule.weight * _worth(layer.responses, rule) + rule.bias for layer in layers]
     return best_path(layers, rewards, lambda upper, lower: _step_gain(upper, lower, rule))
+
+
+def _worth(responses: FloatArray, rule: ChainRule) -> FloatArray:
+    """What responses count, about 0 to 1."""
+    if rule.response_floor <= 0:
+        return responses
+    return np.asarray(1 - np.log(responses + rule.response_floor) / np.log(rule.response_floor))
 
 
 def _layers(candidates: Sequence[Centroid], rule: ChainRule) -> list[Layer]:

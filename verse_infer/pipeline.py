@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from verse_infer.air_margin import without_air_margin
 from verse_infer.anatomy import name_of
+from verse_infer.bodies import BodyCandidates, find_body_candidates
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
 from verse_infer.labelling import (
@@ -21,7 +22,7 @@ from verse_infer.labelling import (
     drop_near_ends,
     label_candidates,
 )
-from verse_infer.landmarks import find_candidates, predict_heatmaps
+from verse_infer.landmarks import Heatmaps, find_candidates, predict_heatmaps
 from verse_infer.manifest import StageWeights
 from verse_infer.networks import Networks
 from verse_infer.plausibility import implausible
@@ -119,9 +120,7 @@ class Pipeline:
         network = self.networks["vertebra_localisation"]
         heatmaps = predict_heatmaps(ct, spine, network)
         rule = labelling_rule(network.weights, self.options.labelling)
-        candidates = find_candidates(
-            heatmaps, network.weights.threshold, int(network.weights.options["min_distance"])
-        )
+        candidates = _candidates(heatmaps, network.weights, rule)
         z_range = z_range_of(ct.lattice)
         labelled = label_candidates(candidates, z_range, rule)
         margin = end_margin(network.weights, self.options.end_margin_mm)
@@ -134,6 +133,17 @@ def labelling_rule(weights: StageWeights, wanted: str | None) -> LabellingRule:
     name = wanted or own.get("rule", "chain")
     numbers = own.get(name, {})
     return SequenceRule(**numbers) if name == "sequence" else ChainRule(**numbers)
+
+
+def _candidates(
+    heatmaps: Heatmaps, weights: StageWeights, rule: LabellingRule
+) -> tuple[Centroid, ...]:
+    """Maxima of each heatmap; for the chain rule, bodies where the weights say how to find them."""
+    min_distance = int(weights.options["min_distance"])
+    if isinstance(rule, ChainRule) and "bodies" in weights.options:
+        bodies = BodyCandidates(**weights.options["bodies"])
+        return find_body_candidates(heatmaps, min_distance, bodies)
+    return find_candidates(heatmaps, weights.threshold, min_distance)
 
 
 def end_margin(weights: StageWeights, wanted: float | None) -> float:

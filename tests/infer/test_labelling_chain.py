@@ -17,7 +17,7 @@ from verse_infer.anatomy import (
     same_type_neighbours,
 )
 from verse_infer.centroids import Centroid
-from verse_infer.labelling_chain import ChainRule, label_by_chain
+from verse_infer.labelling_chain import ChainRule, _worth, label_by_chain
 
 PUBLISHED = ChainRule(max_deviation=inf, min_distance_mm=0, max_missing=0)
 WITHOUT_GAPS = ChainRule(max_missing=0)
@@ -271,3 +271,28 @@ def test_moving_the_whole_scan_moves_the_sequence(candidates, shift):
             for path in (here, there)
         ]
         assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+
+
+def test_a_response_floor_all_but_excludes_names_the_network_denies():
+    """Two bodies; geometry fits L1 L2 and L2 L3 alike, the upper body is surely no L1."""
+    upper, lower = (10.0, 0.0, 40.0), (10.0, 0.0, 4.0)
+    candidates = [
+        Centroid(20, upper, 0.001),
+        Centroid(21, lower, 0.9),
+        Centroid(21, upper, 0.3),
+        Centroid(22, lower, 0.4),
+    ]
+    plain = ChainRule(threshold=0.0, weight=0.85, bias=0.0, neighbour_factor=0.0)
+    assert [c.label for c in label_by_chain(candidates, plain)] == [20, 21]
+    floored = replace(plain, response_floor=0.005)
+    assert [c.label for c in label_by_chain(candidates, floored)] == [21, 22]
+
+
+def test_with_a_response_floor_a_sure_response_counts_as_without():
+    """0.995 and a floor of 0.005 are a sum of 1, whose logarithm is 0."""
+    (found,) = label_by_chain(
+        [Centroid(20, (0.0, 0.0, 0.0), 0.995)], ChainRule(response_floor=0.005)
+    )
+    assert _worth(
+        np.array([found.response, 0.0]), ChainRule(response_floor=0.005)
+    ) == pytest.approx([1.0, 0.0])

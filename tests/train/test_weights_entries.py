@@ -1,7 +1,8 @@
 import pytest
 
 from verse_infer.anatomy import LABELS
-from verse_infer.labelling import ChainRule
+from verse_infer.bodies import BodyCandidates
+from verse_infer.labelling import ChainRule, SequenceRule
 from verse_infer.pipeline import labelling_rule
 from verse_train.config import CONFIGS
 from verse_train.networks import STAGES
@@ -36,5 +37,16 @@ def test_each_stage_has_the_options_that_inference_asks_for(name):
     assert options[0]["z_margin_mm"] > 0
     assert 0 < options[1]["tile_overlap"] < stage_entry(name, STAGES[1])[0].input_size[2]
     assert options[1]["min_distance"] >= 1
-    assert labelling_rule(stage_entry(name, STAGES[1])[0], None) == ChainRule()
+    assert isinstance(labelling_rule(stage_entry(name, STAGES[1])[0], None), ChainRule)
     assert options[2]["centroid_sigma"] == CONFIGS[name][STAGES[2]].sigma
+
+
+def test_the_papers_size_is_labelled_as_published_the_compact_one_by_bodies():
+    paper, compact = (stage_entry(name, STAGES[1])[0] for name in ("paper", "compact"))
+    assert labelling_rule(paper, None) == ChainRule()
+    assert "bodies" not in paper.options
+    assert BodyCandidates(**compact.options["bodies"]).threshold > 0
+    rule = labelling_rule(compact, None)
+    assert rule.threshold == 0  # a body is a candidate for every vertebra
+    assert rule.response_floor > 0
+    assert labelling_rule(compact, "sequence") == SequenceRule()

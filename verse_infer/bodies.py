@@ -1,0 +1,67 @@
+"""Candidates at vertebral bodies: where a vertebra is, told apart from which one it is.
+
+In a short-trained network the heatmaps of neighbouring vertebrae overlap. Each by itself then has
+its maximum between two bodies, while their sum still has one on each. So the places are the
+maxima of the sum, and each place is a candidate for every vertebra, with what that heatmap
+answers there; the labelling rule decides which it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from verse_infer.centroids import Centroid
+from verse_infer.landmarks import Heatmaps, find_candidates
+
+#: Label of the sum of all heatmaps; no vertebra has it.
+ANY = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BodyCandidates:
+    """How bodies are found; the weights' numbers, as they depend on how sharp the heatmaps are.
+
+    threshold: a maximum of the sum of all heatmaps above it is a body.
+    lone_threshold, apart_mm: where bodies are so close that the sum joins them, a single heatmap's
+        maximum above lone_threshold and further than apart_mm from all bodies is a candidate, too.
+    """
+
+    threshold: float = 0.3
+    lone_threshold: float = 0.25
+    apart_mm: float = 10.0
+
+
+def find_body_candidates(
+    heatmaps: Heatmaps, min_distance: int, rule: BodyCandidates
+) -> tuple[Centroid, ...]:
+    """Every body as a candidate for every vertebra, and lone maxima; LPS mm.
+
+    min_distance: see find_candidates. A body's response for a vertebra is the largest of that
+    heatmap within one voxel of the body; candidates with a response of 0 are left out.
+    """
+    total = Heatmaps(heatmaps.values.sum(axis=-1, keepdims=True), (ANY,), heatmaps.lattice)
+    bodies = find_candidates(total, rule.threshold, min_distance)
+    named = [candidate for body in bodies for candidate in _named(body, heatmaps)]
+    lone = find_candidates(heatmaps, rule.lone_threshold, min_distance)
+    return (*named, *(c for c in lone if _nearest_mm(c, bodies) > rule.apart_mm))
+
+
+def _named(body: Centroid, heatmaps: Heatmaps) -> list[Centroid]:
+    size = heatmaps.values.shape[:3]
+    z, y, x = (
+        np.rint(heatmaps.lattice.index(body.point)).astype(int)[::-1].clip(0, np.array(size) - 1)
+    )
+    around = heatmaps.values[max(0, z - 1) : z + 2, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
+    responses = around.max(axis=(0, 1, 2))
+    return [
+        Centroid(label, body.point, float(response))
+        for label, response in zip(heatmaps.labels, responses, strict=True)
+        if response > 0
+    ]
+
+
+def _nearest_mm(candidate: Centroid, bodies: Sequence[Centroid]) -> float:
+    points = np.array([body.point for body in bodies]).reshape(-1, 3)
+    distances = np.linalg.norm(points - candidate.point, axis=1)
+    return float(distances.min(initial=np.inf))
