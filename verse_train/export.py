@@ -2,10 +2,10 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
@@ -18,15 +18,9 @@ from verse_infer.manifest import (
     StageWeights,
     folder_checksum,
 )
-from verse_train.losses import shares
+from verse_train.answers import FINISH, Answer
 
-Answer = Literal["as is", "sigmoid", "shares"]
 CARD_NAME = "MODEL_CARD.md"
-_FINISH: dict[Answer, Callable[[Any], Any]] = {
-    "as is": lambda output: output,
-    "sigmoid": keras.ops.sigmoid,
-    "shares": shares,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +93,7 @@ def save_frozen(network: keras.Model, folder: Path, answer: Answer = "as is") ->
     channels = plain.input_shape[-1]
 
     def run(image: Any) -> dict[str, Any]:
-        return {"output": _FINISH[answer](plain(image, training=False))}
+        return {"output": FINISH[answer](plain(image, training=False))}
 
     signature = [tf.TensorSpec((None, None, None, None, channels), tf.float32, "image")]
     frozen = convert_variables_to_constants_v2(

@@ -8,10 +8,19 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from verse_infer.errors import UsageError
+from verse_train.answers import FINISH, answer_of
+from verse_train.callbacks import (
+    DrawValidation,
+    KeepCheckpoint,
+    LogForTensorBoard,
+    ReportWaiting,
+    Respond,
+)
 from verse_train.config import TrainingConfig
-from verse_train.feed import CaseGroup, Feed
+from verse_train.feed import CaseGroup, Feed, numbered_sample
 from verse_train.losses import (
     LandmarkHeatmapLoss,
     LandmarkShareLoss,
@@ -20,11 +29,17 @@ from verse_train.losses import (
     weighted_heatmap_loss,
 )
 from verse_train.networks import SIZES, build_network
-from verse_train.samples import MAX_IGNORED
+from verse_train.sample_checks import check_samples
+from verse_train.sample_pictures import draw_samples
+from verse_train.samples import MAX_IGNORED, Sample
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = "last.keras"
 LOG = "log.csv"
+#: Samples looked at before training, samples of held-out cases, and how many of them are drawn.
+FIRST_SAMPLES = 8
+HELD_SAMPLES = 8
+SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +57,18 @@ class RunSettings:
     workers: int = 1
 
 
-def train(config: TrainingConfig, groups: Sequence[CaseGroup], run: RunSettings) -> keras.Model:
+def train(
+    config: TrainingConfig,
+    groups: Sequence[CaseGroup],
+    run: RunSettings,
+    held: Sequence[CaseGroup] = (),
+) -> keras.Model:
     """Train one network to the end, continuing from the last checkpoint in the folder if any.
 
-    How far a checkpoint is, its optimiser says: a kill may fall between checkpoint and log.
-    Returns the network (not the training model around it).
+    held: cases that are not trained on; the log gets their loss (val_loss), and the folder pictures
+    of what the network answers to them. The folder's samples.png shows what training starts with;
+    InputError if those are nothing to learn from. How far a checkpoint is, its optimiser says: a
+    kill may fall between checkpoint and log. Returns the network (not the training model around it).
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     keras.mixed_precision.set_global_policy(run.precision)
@@ -61,23 +83,50 @@ def train(config: TrainingConfig, groups: Sequence[CaseGroup], run: RunSettings)
     steps_done = int(model.optimizer.iterations)
     done = steps_done // run.steps_per_epoch
     epochs = -(-config.steps // run.steps_per_epoch)
-    feed = Feed(groups, config, run.seed, run.workers, first=steps_done)
     logger.info("%s: %d of %d epochs done; %s", config.stage, done, epochs, asdict(config))
     if done < epochs:
+        _look_at_first_samples(config, groups, run)
+        feed = Feed(groups, config, run.seed, run.workers, first=steps_done)
+        kept = _numbered_samples(held, config, run.seed, HELD_SAMPLES) if held else []
         model.fit(
             _batches(feed),
+            validation_data=_FixedBatches(kept, config) if kept else None,
             steps_per_epoch=run.steps_per_epoch,
             epochs=epochs,
             shuffle=False,
             initial_epoch=done,
             verbose=0,
             callbacks=[
-                _KeepCheckpoint(checkpoint),
-                _ReportWaiting(feed),
+                KeepCheckpoint(checkpoint),
+                ReportWaiting(feed),
                 keras.callbacks.CSVLogger(str(run.folder / LOG), append=done > 0),
+                LogForTensorBoard(run.folder / "tensorboard"),
+                *_drawing(model, kept[:SHOWN], config, run),
             ],
         )
     return network_of(model, config)
+
+
+def _look_at_first_samples(
+    config: TrainingConfig, groups: Sequence[CaseGroup], run: RunSettings
+) -> None:
+    samples = _numbered_samples(groups, config, run.seed, FIRST_SAMPLES)
+    draw_samples(samples[:SHOWN], config).save(run.folder / "samples.png")
+    check_samples(samples, config)
+
+
+def _numbered_samples(
+    groups: Sequence[CaseGroup], config: TrainingConfig, seed: int, count: int
+) -> list[Sample]:
+    return [numbered_sample(groups, config, seed, number) for number in range(count)]
+
+
+def _drawing(
+    model: keras.Model, samples: Sequence[Sample], config: TrainingConfig, run: RunSettings
+) -> list[keras.callbacks.Callback]:
+    if not samples:
+        return []
+    return [DrawValidation(samples, config, _responses(model, config), run.folder / "pictures")]
 
 
 def load_network(folder: Path, config: TrainingConfig) -> keras.Model:
@@ -145,39 +194,38 @@ def _optimiser(config: TrainingConfig) -> keras.optimizers.Optimizer:
 
 
 def _batches(feed: Feed) -> Iterator[tuple[Any, Any]]:
-    """Batches of one, as in the papers."""
     for sample in feed:
-        image, target = sample.image[None], sample.target[None]
-        if feed.config.stage == "vertebra_localisation":
-            yield (image, target), np.zeros((1, 1), np.float32)
-        else:
-            yield image, target
+        yield _batch(sample, feed.config)
 
 
-class _KeepCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
-    """Saves the whole training state after each epoch, under its name only when whole."""
+def _batch(sample: Sample, config: TrainingConfig) -> tuple[Any, Any]:
+    """A batch of one, as in the papers."""
+    image, target = sample.image[None], sample.target[None]
+    if config.stage == "vertebra_localisation":
+        return (image, target), np.zeros((1, 1), np.float32)
+    return image, target
 
-    def __init__(self, path: Path) -> None:
+
+class _FixedBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """The same batches in every epoch."""
+
+    def __init__(self, samples: Sequence[Sample], config: TrainingConfig) -> None:
         super().__init__()
-        self.path = path
+        self.batches = [_batch(sample, config) for sample in samples]
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        del epoch, logs
-        partial = self.path.with_name(f"partial-{self.path.name}")
-        self.model.save(partial)
-        partial.replace(self.path)
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        return self.batches[index]
 
 
-class _ReportWaiting(keras.callbacks.Callback):  # type: ignore[misc]
-    """Logs loss and the time spent waiting for samples after each epoch."""
+def _responses(model: keras.Model, config: TrainingConfig) -> Respond:
+    """What the network being trained answers to images, 0 to 1: its largest over all outputs."""
+    network = network_of(model, config)
 
-    def __init__(self, feed: Feed) -> None:
-        super().__init__()
-        self.feed = feed
-        self.before = 0.0
+    def respond(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        answer = FINISH[answer_of(config)](network(images, training=False))
+        return np.asarray(keras.ops.convert_to_numpy(answer).max(axis=-1), np.float32)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        logs = logs if logs is not None else {}
-        logs["waited_s"] = self.feed.waited_s - self.before
-        self.before = self.feed.waited_s
-        logger.info("epoch %d: %s", epoch + 1, {k: round(float(v), 6) for k, v in logs.items()})
+    return respond

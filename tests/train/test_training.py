@@ -1,4 +1,3 @@
-import csv
 import gc
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,77 +9,24 @@ import pytest
 from verse_infer.anatomy import LABELS
 from verse_infer.errors import UsageError
 from verse_train import training
-from verse_train.config import CONFIGS, Augmentation, TrainingConfig
-from verse_train.feed import CaseGroup, Feed, numbered_sample
+from verse_train.callbacks import KeepCheckpoint
+from verse_train.config import CONFIGS
+from verse_train.feed import Feed
 from verse_train.losses import LandmarkHeatmapLoss
-from verse_train.networks import SIZES, STAGES, NetworkSize
-from verse_train.prepared import save_prepared
+from verse_train.networks import SIZES, STAGES
 from verse_train.training import (
     CHECKPOINT,
     LOG,
-    RunSettings,
     load_network,
     network_of,
     train,
     training_model,
 )
 
-from .cases import TINY, TINY_PLAIN, ball_case
+from .cases import TINY, TINY_PLAIN
+from .trainings import FeedInProcess, config_of, log_of, settings
 
-NOTHING = Augmentation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-
-
-@pytest.fixture(autouse=True)
-def tiny_sizes(monkeypatch):
-    monkeypatch.setitem(SIZES, "tiny", TINY)
-    monkeypatch.setitem(SIZES, "plain", TINY_PLAIN)
-    monkeypatch.setitem(SIZES, "least", NetworkSize((2,), 2, 0.1, False, True))
-    yield
-    keras.mixed_precision.set_global_policy("float32")
-
-
-class FeedInProcess:
-    """The stream of Feed, drawn here: no other process has to start."""
-
-    started = ()
-
-    def __init__(self, groups, config, seed, workers, first=0):
-        del workers
-        self.groups, self.config, self.seed, self.first = groups, config, seed, first
-        self.waited_s = 0.0
-        FeedInProcess.started += (first,)
-
-    def __iter__(self):
-        number = self.first
-        while True:
-            yield numbered_sample(self.groups, self.config, self.seed, number)
-            number += 1
-
-
-@pytest.fixture
-def in_process(monkeypatch):
-    monkeypatch.setattr(training, "Feed", FeedInProcess)
-    monkeypatch.setattr(FeedInProcess, "started", ())
-
-
-@pytest.fixture(scope="module")
-def groups(tmp_path_factory):
-    path = tmp_path_factory.mktemp("cases") / "case.npz"
-    save_prepared(path, ball_case(("L1", "L2"), 8.0, (12, 12, 14), radius=14.0))
-    return [CaseGroup((path,), 1.0)]
-
-
-def config_of(stage, steps, size="tiny", **other):
-    return TrainingConfig(stage, size, 8.0, (16, 16, 16), steps, 1e-2, NOTHING, **other)
-
-
-def settings(folder, steps_per_epoch=2, precision="float32"):
-    return RunSettings(folder, steps_per_epoch=steps_per_epoch, precision=precision)
-
-
-def log_of(folder):
-    with (folder / LOG).open(newline="") as file:
-        return list(csv.DictReader(file))
+pytestmark = pytest.mark.usefixtures("tiny_sizes")
 
 
 def flat(model):
@@ -143,7 +89,7 @@ def kill_in_epoch(monkeypatch, epoch, callback):
 @pytest.mark.parametrize(
     ("callback", "first"),
     [
-        (training._KeepCheckpoint, 2),  # epoch 1 was trained, but not saved
+        (KeepCheckpoint, 2),  # epoch 1 was trained, but not saved
         (keras.callbacks.CSVLogger, 4),  # saved, but not in the log
     ],
 )
@@ -270,7 +216,7 @@ def test_workers_feed_the_training(tmp_path, groups):
     assert training.Feed is Feed
     train(config_of("vertebra_segmentation", 2, "least"), groups, settings(tmp_path))
     (row,) = log_of(tmp_path)
-    assert float(row["waited_s"]) > 0
+    assert float(row["waiting_share"]) > 0
 
 
 def test_the_rate_is_constant_or_rises_and_falls():
