@@ -7,7 +7,7 @@ from verse_infer.landmarks import Heatmaps, find_candidates
 from verse_infer.lattice import Lattice
 
 LATTICE = Lattice((0.0, 0.0, 0.0), (2.0, 2.0, 2.0), (12, 12, 80))
-RULE = BodyCandidates(threshold=0.3, lone_threshold=0.25, apart_mm=10.0)
+RULE = BodyCandidates()
 CHAIN = ChainRule(threshold=0.0, weight=0.85, bias=0.25, neighbour_factor=0.0, response_floor=0.005)
 
 
@@ -70,9 +70,21 @@ def test_a_vertebra_that_the_sum_swallows_is_a_candidate_by_its_own_heatmap():
     )
     total = Heatmaps(wide.values.sum(-1, keepdims=True), (0,), LATTICE)
     assert all(abs(c.point[2] - 86.0) > 4 for c in find_candidates(total, 0.3, 3))
-    lone = [c for c in find_body_candidates(wide, 3, BodyCandidates(apart_mm=4.0)) if c.label == 4]
+    lone = [
+        c
+        for c in find_body_candidates(wide, 3, BodyCandidates(lone_distance_mm=4.0))
+        if c.label == 4
+    ]
     assert min(abs(c.point[2] - 86.0) for c in lone) < 1.0
 
 
 def test_where_nothing_is_above_the_threshold_nothing_is_found():
     assert find_body_candidates(heatmaps({20: [(100.0, 0.2)]}), 3, RULE) == ()
+
+
+def test_one_body_that_two_tiles_place_differently_is_one_candidate():
+    values = np.stack([gaussian(100.0, 0.8, 2.5), gaussian(91.0, 0.9, 2.5)], axis=-1)
+    maps = Heatmaps(values.astype(np.float32), (20, 21), LATTICE)
+    for distance, bodies in ((10.0, 1), (5.0, 2)):
+        rule = BodyCandidates(body_distance_mm=distance, lone_distance_mm=12.0)
+        assert len({c.point for c in find_body_candidates(maps, 3, rule)}) == bodies
