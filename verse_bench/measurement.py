@@ -1,5 +1,6 @@
 """One path through one scan, timed in this process from file to file."""
 
+import os
 import resource
 import time
 from collections.abc import Mapping
@@ -46,7 +47,8 @@ class Measurement:
     """One path through one scan.
 
     start: seconds to load and warm up. seconds: read, each stage, write. total: from file to file.
-    scaled: not all tiles and vertebrae were done, and seconds are scaled up from those that were.
+    cpu_seconds: of all cores for the total, which others on the machine disturb less.
+    load: processes that wanted a core, over the last minute when the scan was done. scaled: not all tiles and vertebrae were done, and seconds are scaled up from those that were.
     peak_bytes: most memory the process held.
     """
 
@@ -58,6 +60,8 @@ class Measurement:
     start: float
     seconds: dict[str, float]
     total: float
+    cpu_seconds: float
+    load: float
     scaled: bool
     calls: dict[str, Calls]
     peak_bytes: int
@@ -99,13 +103,16 @@ def measure(scan: Path, setting: Setting, output: Path) -> Measurement:
     if setting.path == "reference":
         runner = ReferencePipeline(timed, truth, setting.most, setting.most)
     (case,) = find_cases(scan, output, "verse")
+    cpu = time.process_time()
     report = attempt_case(case, runner, CaseOptions(output))
     if report.status != "succeeded":
         raise RuntimeError(f"{scan}: expected a result, got: {report.error}")
+    cpu = time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     seconds = dict(report.seconds)
     total = seconds.pop("total")
     scaled = setting.path == "reference" and setting.most is not None
+    whole = sum(seconds.values()) if scaled else total
     return Measurement(
         setting.path,
         case.path.parent.name,
@@ -114,7 +121,9 @@ def measure(scan: Path, setting: Setting, output: Path) -> Measurement:
         networks.precision,
         start,
         seconds,
-        sum(seconds.values()) if scaled else total,
+        whole,
+        cpu * whole / total,
+        os.getloadavg()[0],
         scaled,
         {STAGE_NAMES[stage]: _calls(clock, networks, stage, setting) for stage in STAGES},
         peak,

@@ -18,6 +18,8 @@ _COLUMNS = (
     "vertebrae s",
     "write",
     "total s",
+    "CPU s",
+    "load",
     "peak GiB",
     "network share",
     "stages/bare",

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-#: A smoothing kernel is cut off at this many standard deviations.
-KERNEL_RADIUS = 4.0
+#: ITK's recursive Gaussian needs as many voxels.
+SHORTEST_SMOOTHED_AXIS = 4
 #: Voxels turned to floats at a time.
 _SLAB_VOXELS = 2**22
 
@@ -27,14 +28,13 @@ def mean_matrix(size: int, factor: int) -> Floats:
 
 
 def gaussian_matrix(size: int, sigma: float) -> Floats:
-    """Gaussian of standard deviation sigma (voxels), border values repeated; (size, size)."""
-    radius = int(np.ceil(KERNEL_RADIUS * sigma))
-    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    matrix = np.zeros((size, size))
-    rows = np.arange(size)
-    for offset, tap in zip(range(-radius, radius + 1), taps / taps.sum(), strict=True):
-        np.add.at(matrix, (rows, np.clip(rows + offset, 0, size - 1)), tap)
-    return matrix.astype(np.float32)
+    """ITK's recursive Gaussian of standard deviation sigma (voxels), its border included; (size, size).
+
+    What ITK makes of each unit vector is a column. size: at least SHORTEST_SMOOTHED_AXIS.
+    """
+    unit_vectors = sitk.GetImageFromArray(np.eye(size))
+    columns = sitk.RecursiveGaussian(unit_vectors, sigma, direction=1)
+    return np.asarray(sitk.GetArrayFromImage(columns), np.float32)
 
 
 def interpolation_matrix(positions: NDArray[np.float64], size: int) -> Floats:

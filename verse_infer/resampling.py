@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from verse_infer.axis_matrices import (
-    KERNEL_RADIUS,
+    SHORTEST_SMOOTHED_AXIS,
     apply_matrices,
     gaussian_matrix,
     interpolation_matrix,
@@ -23,6 +23,8 @@ from verse_infer.lattice import Block, Lattice
 
 Floats = NDArray[np.float32]
 Vector = NDArray[np.float64]
+#: Further than this many standard deviations, voxels are not looked at.
+KERNEL_RADIUS = 4.0
 #: Smoothing by less than this share of a voxel changes nothing worth the time.
 LEAST_SIGMA = 0.3
 #: Grids count as parallel where no voxel of one is further than this from its place, in voxels.
@@ -35,8 +37,8 @@ def sample(ct: Ct, lattice: Lattice, smoothing_mm: float = 0.0, outside: float =
 
     smoothing_mm: standard deviation of a Gaussian applied before. Where the lattice is much coarser
     than the CT, means over whole CT voxels are taken first, of at most half a lattice spacing,
-    against aliasing. Linear interpolation; up to half a voxel beyond the outermost voxel centres
-    the border value is repeated.
+    against aliasing. Linear interpolation; up to half a voxel (or half a mean) beyond the centres
+    of the outermost ones the border value is repeated.
     """
     factors = _shrink_factors(ct.lattice, lattice)
     margin = [
@@ -59,7 +61,7 @@ def sample(ct: Ct, lattice: Lattice, smoothing_mm: float = 0.0, outside: float =
     matrices = [
         interpolation_matrix(p, m.shape[0]) @ m for p, m in zip(positions, smoothing, strict=True)
     ]
-    return _with_outside(apply_matrices(ct.hu[block], matrices), lattice, grid, outside)
+    return _with_outside(apply_matrices(ct.hu[block], matrices), lattice, coarse, outside)
 
 
 def bring_back(values: Floats, lattice: Lattice, target: Lattice) -> tuple[Block, Floats] | None:
@@ -111,9 +113,11 @@ def _of_means(grid: Lattice, factors: Sequence[int]) -> Lattice:
 
 
 def _smoothing_matrix(size: int, factor: int, sigma: float) -> Floats:
-    """Means, then a Gaussian (sigma in means) unless it would change nothing."""
+    """Means, then a Gaussian (sigma in means) unless it would change nothing, or is too wide."""
     means = mean_matrix(size, factor)
-    return means if sigma < LEAST_SIGMA else gaussian_matrix(len(means), sigma) @ means
+    if sigma < LEAST_SIGMA or len(means) < SHORTEST_SMOOTHED_AXIS:
+        return means
+    return gaussian_matrix(len(means), sigma) @ means
 
 
 def _positions(lattice: Lattice, grid: Lattice) -> tuple[Vector, Vector, Vector] | None:

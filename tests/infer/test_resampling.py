@@ -93,7 +93,7 @@ def test_only_the_needed_block_is_covered():
     ("spacing", "factors"), [(1.0, (1, 1, 1)), (2.0, (1, 1, 1)), (8.0, (5, 4, 2))]
 )
 def test_sampling_agrees_with_itks_filters(name, spacing, factors):
-    """Bone beside air and noise; ITK's recursive Gaussian is itself an approximation."""
+    """Bone beside air and noise; the margin around a lattice cuts the Gaussian off."""
     grid = GRIDS[name]
     ct = body(grid)
     lattice = Lattice.centred(grid.point((30, 31, 25)), spacing, (40, 36, 44))
@@ -102,8 +102,8 @@ def test_sampling_agrees_with_itks_filters(name, spacing, factors):
     inside &= expected > -1024
     difference = np.abs(sample(ct, lattice, 0.75) - expected)[inside]
     assert inside.sum() > 50
-    assert difference.max() < 15
-    assert difference.mean() < 2
+    assert difference.max() < 0.5
+    assert difference.mean() < 0.01
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -122,7 +122,7 @@ def test_thin_volumes_are_sampled(slices, spacing):
     grid = Lattice((0.0, 0.0, 0.0), (0.7, 0.7, 3.0), (60, 60, slices))
     ct = Ct(np.full(grid.shape, 300, np.int16), grid)
     values = sample(ct, Lattice.centred((20.0, 20.0, 1.5 * (slices - 1)), spacing, (4, 4, 9)), 0.75)
-    assert set(np.unique(np.rint(values))) <= {-1024.0, 300.0}
+    assert set(np.rint(values).ravel().tolist()) <= {-1024.0, 300.0}
     assert (np.rint(values) == 300).any()
 
 
