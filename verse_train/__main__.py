@@ -62,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--precision", default="mixed_bfloat16", help="Keras policy")
     train.add_argument("--workers", type=int, default=1)
-    train.add_argument("--without", nargs="*", default=(), help="patients held out")
+    train.add_argument(
+        "--without", nargs="*", default=(), help="patients held out; validated on instead"
+    )
     train.add_argument(
         "--cases", nargs="+", required=True, metavar="FOLDER[=WEIGHT]", help="prepared cases"
     )
@@ -78,8 +80,27 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--card", type=Path, help="model card to lay beside the manifest")
     export.add_argument("--output", type=Path, required=True)
     export.set_defaults(command=_export)
+    _add_cross_validate(commands)
     _add_import_published(commands)
     return parser
+
+
+def _add_cross_validate(commands: Any) -> None:
+    crossed = commands.add_parser(
+        "cross-validate", help="train and score by folds of patients; continues where stopped"
+    )
+    add = crossed.add_argument
+    add("--data", type=Path, nargs="+", required=True, help="annotated data sets to score")
+    for stage in STAGES:
+        name = stage.replace("_", "-")
+        add(f"--{name}", nargs="+", required=True, metavar="FOLDER[=WEIGHT]", help="its cases")
+        add(f"--{name}-steps", type=int, help="instead of the configuration's")
+    add("--config", default="compact", choices=("compact", "paper"))
+    add("--folds", type=int, default=3)
+    add("--precision", default="mixed_bfloat16", help="Keras policy")
+    add("--workers", type=int, default=1)
+    add("--output", type=Path, required=True, help="trainings, weights and results of all folds")
+    crossed.set_defaults(command=_cross_validate)
 
 
 def _add_import_published(commands: Any) -> None:
@@ -146,23 +167,49 @@ def _synthesise(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     from verse_train.config import CONFIGS
-    from verse_train.feed import CaseGroup, case_group
+    from verse_train.feed import CaseGroup, case_group, held_group
     from verse_train.training import RunSettings, train
 
     config = CONFIGS[arguments.config][arguments.stage]
     if arguments.steps:
         config = replace(config, steps=arguments.steps)
     groups: list[CaseGroup] = []
-    for entry in arguments.cases:
-        folder, _, weight = entry.partition("=")
-        groups.append(case_group(Path(folder), float(weight or 1), arguments.without))
+    held: list[CaseGroup] = []
+    for folder, weight in _weighted(arguments.cases):
+        groups.append(case_group(folder, weight, arguments.without))
+        held.extend(held_group(folder, weight, arguments.without))
     settings = RunSettings(
         arguments.run,
         arguments.seed,
         precision=arguments.precision,
         workers=arguments.workers,
     )
-    train(config, groups, settings)
+    train(config, groups, settings, held)
+    return 0
+
+
+def _weighted(entries: Sequence[str]) -> list[tuple[Path, float]]:
+    """FOLDER or FOLDER=WEIGHT, each."""
+    parts = [entry.partition("=") for entry in entries]
+    return [(Path(folder), float(weight or 1)) for folder, _, weight in parts]
+
+
+def _cross_validate(arguments: argparse.Namespace) -> int:
+    from verse_train.check import summary
+    from verse_train.cross_validation import Plan, cross_validate
+
+    steps = {stage: getattr(arguments, f"{stage}_steps") for stage in STAGES}
+    plan = Plan(
+        tuple(arguments.data),
+        {stage: _weighted(getattr(arguments, stage)) for stage in STAGES},
+        arguments.config,
+        arguments.output,
+        arguments.folds,
+        {stage: count for stage, count in steps.items() if count},
+        arguments.precision,
+        arguments.workers,
+    )
+    logger.info("cross-validated\n%s", summary(cross_validate(plan)))
     return 0
 
 

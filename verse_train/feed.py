@@ -30,14 +30,25 @@ class CaseGroup:
 
 def case_group(folder: Path, weight: float, without: Sequence[str] = ()) -> CaseGroup:
     """All prepared cases of a folder, except those of the given patients."""
-    kept = []
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path, allow_pickle=False) as stored:
-            if str(stored["patient"]) not in without:
-                kept.append(path)
+    kept = tuple(path for path in _prepared_cases(folder) if _patient(path) not in without)
     if not kept:
         raise UsageError(f"{folder}: expected prepared cases (.npz), found none to train on")
-    return CaseGroup(tuple(kept), weight)
+    return CaseGroup(kept, weight)
+
+
+def held_group(folder: Path, weight: float, patients: Sequence[str]) -> tuple[CaseGroup, ...]:
+    """The prepared cases of the given patients alone; empty if the folder has none of theirs."""
+    held = tuple(path for path in _prepared_cases(folder) if _patient(path) in patients)
+    return (CaseGroup(held, weight),) if held else ()
+
+
+def _prepared_cases(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.npz"))
+
+
+def _patient(path: Path) -> str:
+    with np.load(path, allow_pickle=False) as stored:
+        return str(stored["patient"])
 
 
 @dataclass

@@ -6,7 +6,7 @@ import pytest
 
 from verse_infer.errors import UsageError
 from verse_train.config import Augmentation, TrainingConfig
-from verse_train.feed import CaseGroup, Feed, case_group, numbered_sample
+from verse_train.feed import CaseGroup, Feed, case_group, held_group, numbered_sample
 from verse_train.prepared import save_prepared
 
 from .cases import ball_case
@@ -35,6 +35,13 @@ def test_a_group_holds_the_cases_of_a_folder_in_order(folder):
 
 def test_held_out_patients_are_left_out(folder):
     assert [path.name for path in case_group(folder, 1.0, ["p"]).paths] == ["c.npz"]
+
+
+def test_held_out_patients_make_a_group_of_their_own(folder):
+    (group,) = held_group(folder, 0.5, ["p"])
+    assert [path.name for path in group.paths] == ["a.npz", "b.npz"]
+    assert group.weight == 0.5
+    assert held_group(folder, 0.5, ["r"]) == ()
 
 
 def test_a_half_written_case_is_not_in_the_group(folder):

@@ -1,0 +1,106 @@
+"""Folds of patients, and a whole cross-validation of tiny networks on small scans."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from verse_infer.errors import InputError
+from verse_train import cross_validation
+from verse_train.config import CONFIGS
+from verse_train.cross_validation import Plan, cross_validate, folds_of
+from verse_train.datasets import AnnotatedScan
+from verse_train.networks import STAGES
+from verse_train.prepared import save_prepared
+from verse_train.training import CHECKPOINT
+
+from .cases import ball_case
+
+
+def scan(folder, name, vertebrae):
+    path = folder / f"{name}.json"
+    entries = [{"label": n + 1, "X": 0, "Y": 0, "Z": 0} for n in range(vertebrae)]
+    path.write_text(json.dumps([{"direction": ["L", "P", "S"]}, *entries]))
+    return AnnotatedScan(name, Path("ct.nii.gz"), path, "verse")
+
+
+def test_folds_are_by_patient_and_share_the_vertebrae(tmp_path):
+    counts = {"a1a": 9, "a1b": 8, "b2": 12, "c3": 11, "d4": 5, "e5": 4, "f6": 3}
+    scans = [scan(tmp_path, name, count) for name, count in counts.items()]
+    # a1: 17 vertebrae; b2: 12; c3: 11, then 5 to c3 (16), 4 to b2 (16), 3 to b2 or c3.
+    assert folds_of(scans, 3) == [("a1",), ("b2", "e5", "f6"), ("c3", "d4")]
+    assert folds_of(scans[::-1], 3) == folds_of(scans, 3)
+
+
+def test_more_folds_than_patients_are_refused(tmp_path):
+    with pytest.raises(InputError, match="expected at least 3 patients, found 2"):
+        folds_of([scan(tmp_path, name, 2) for name in ("p1", "q1")], 3)
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch, in_process):
+    del in_process
+    for stage, config in CONFIGS["compact"].items():
+        small = replace(config, size="least", sample_size=(16, 16, 16))
+        monkeypatch.setitem(CONFIGS["compact"], stage, small)
+    names = ("one", "two", "three")
+    for stage in STAGES:
+        for name in names:
+            case = ball_case(("L1", "L2"), 8.0, (12, 12, 14), radius=14.0, name=name)
+            if stage == "vertebra_segmentation":
+                case = replace(case, patient="another")
+            save_prepared(tmp_path / stage / f"{name}.npz", case)
+    scans = [scan(tmp_path, name, 2) for name in names]
+    monkeypatch.setattr(cross_validation, "find_scans", lambda _: scans)
+    return Plan(
+        (tmp_path,),
+        {stage: [(tmp_path / stage, 1.0)] for stage in STAGES},
+        "compact",
+        tmp_path / "crossed",
+        steps=dict.fromkeys(STAGES, 1),
+        precision="float32",
+    )
+
+
+def test_every_scan_is_read_by_weights_that_never_saw_its_patient(plan, monkeypatch):
+    ran, trained = [], []
+
+    def run(one, weights, output):
+        assert (weights / "manifest.json").exists()
+        ran.append((one.name, weights.parent.name, output.name))
+
+    original = cross_validation.train
+
+    def train(config, groups, settings):
+        trained.append((settings.folder, {path.stem for g in groups for path in g.paths}))
+        return original(config, groups, replace(settings, steps_per_epoch=1))
+
+    monkeypatch.setattr(cross_validation, "_run", run)
+    monkeypatch.setattr(cross_validation, "train", train)
+    monkeypatch.setattr(cross_validation, "compare", lambda root, results: [root, results])
+    assert cross_validate(plan) == [plan.data[0], plan.folder / "results"]
+    assert ran == [
+        ("one", "fold0", "fold0"),
+        ("three", "fold1", "fold1"),
+        ("two", "fold2", "fold2"),
+    ]
+    for (name, fold, _), rest in zip(
+        ran, ({"two", "three"}, {"one", "two"}, {"one", "three"}), strict=True
+    ):
+        assert name not in rest
+        for stage in STAGES[:2]:
+            assert (plan.folder / fold / stage, rest) in trained
+    # Stage 3's cases are of nobody who is scored: one training serves all folds.
+    segmentation = [folder for folder, _ in trained if folder.name == STAGES[2]]
+    assert set(segmentation) == {plan.folder / "all" / STAGES[2]}
+    assert (segmentation[0] / CHECKPOINT).exists()
+    trained.clear()
+    cross_validate(plan)
+    assert trained == []  # weights of all folds are there
+
+
+def test_a_scan_the_container_cannot_read_is_named(tmp_path):
+    missing = replace(scan(tmp_path, "p1", 1), ct=tmp_path / "nothing.nii.gz")
+    with pytest.raises(InputError, match=r"nothing.nii.gz: the container ended with exit code 2"):
+        cross_validation._run(missing, tmp_path / "weights", tmp_path / "out")

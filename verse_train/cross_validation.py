@@ -1,0 +1,117 @@
+"""Patient-wise cross-validation: each annotated scan is read by networks that never saw its patient."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import keras
+
+from verse_infer.errors import InputError
+from verse_infer.manifest import STAGES, Stage
+from verse_train.check import Comparison, compare
+from verse_train.config import CONFIGS
+from verse_train.datasets import AnnotatedScan, find_scans
+from verse_train.export import StageExport, export_weights
+from verse_train.feed import CaseGroup, case_group
+from verse_train.training import RunSettings, train
+from verse_train.weights_entries import stage_entry
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is cross-validated, and where.
+
+    data: annotated data sets; all their scans are scored. cases: by stage, folders of prepared
+    cases with weights; those of a fold's patients are left out of its trainings.
+    config: of the trainings. steps: by stage, instead of the configuration's.
+    folder: trainings, weights and results of all folds.
+    """
+
+    data: tuple[Path, ...]
+    cases: Mapping[Stage, Sequence[tuple[Path, float]]]
+    config: str
+    folder: Path
+    folds: int = 3
+    steps: Mapping[Stage, int] = field(default_factory=dict)
+    precision: str = "mixed_bfloat16"
+    workers: int = 1
+
+
+def cross_validate(plan: Plan) -> list[Comparison]:
+    """Train what is not yet trained, run the container on every held-out scan, score all.
+
+    Continues where it was stopped. A stage none of whose cases is of a fold's patients is trained
+    once for all such folds.
+    """
+    scans = [scan for root in plan.data for scan in find_scans(root)]
+    for number, patients in enumerate(folds_of(scans, plan.folds)):
+        logger.info("fold %d of %d: without %s", number + 1, plan.folds, " ".join(patients))
+        weights = plan.folder / f"fold{number}" / "weights"
+        if not weights.exists():
+            export_weights(weights, f"fold{number}", _networks(plan, number, patients), {})
+        for scan in scans:
+            if scan.patient in patients:
+                _run(scan, weights, plan.folder / "results" / f"fold{number}")
+    results = plan.folder / "results"
+    return [comparison for root in plan.data for comparison in compare(root, results)]
+
+
+def folds_of(scans: Sequence[AnnotatedScan], count: int) -> list[tuple[str, ...]]:
+    """Patients of each fold, with about as many annotated vertebrae in each; always the same.
+
+    Patients with many vertebrae are dealt first, each to the fold with the fewest so far.
+    """
+    vertebrae: dict[str, int] = {}
+    for scan in scans:
+        vertebrae[scan.patient] = vertebrae.get(scan.patient, 0) + _annotated(scan)
+    if len(vertebrae) < count:
+        raise InputError(f"expected at least {count} patients, found {len(vertebrae)}")
+    folds: list[list[str]] = [[] for _ in range(count)]
+    totals = [0] * count
+    for patient in sorted(vertebrae, key=lambda name: (-vertebrae[name], name)):
+        emptiest = min(range(count), key=lambda fold: (totals[fold], fold))
+        folds[emptiest].append(patient)
+        totals[emptiest] += vertebrae[patient]
+    return [tuple(sorted(fold)) for fold in folds]
+
+
+def _networks(plan: Plan, number: int, patients: Sequence[str]) -> dict[Stage, StageExport]:
+    exports = {}
+    for stage in STAGES:
+        groups = [case_group(path, weight, patients) for path, weight in plan.cases[stage]]
+        everything = [case_group(path, weight) for path, weight in plan.cases[stage]]
+        place = "all" if groups == everything else f"fold{number}"
+        entry, answer = stage_entry(plan.config, stage)
+        network = _trained(plan, stage, groups, plan.folder / place / stage)
+        exports[stage] = StageExport([network], entry, answer)
+    return exports
+
+
+def _trained(plan: Plan, stage: Stage, groups: Sequence[CaseGroup], folder: Path) -> keras.Model:
+    config = CONFIGS[plan.config][stage]
+    config = replace(config, steps=plan.steps.get(stage, config.steps))
+    settings = RunSettings(folder, precision=plan.precision, workers=plan.workers)
+    return train(config, groups, settings)
+
+
+def _annotated(scan: AnnotatedScan) -> int:
+    entries = json.loads(scan.centroids.read_text(encoding="utf-8"))
+    return sum("label" in entry for entry in entries)
+
+
+#: In a process of its own: the container takes over signals and logs.
+_CONTAINER = "import sys; from verse_infer.cli import main; sys.exit(main())"
+
+
+def _run(scan: AnnotatedScan, weights: Path, output: Path) -> None:
+    options = ["--input", scan.ct, "--output", output, "--weights", weights, "--no-preview"]
+    command = [sys.executable, "-c", _CONTAINER, *map(str, options)]
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        raise InputError(f"{scan.ct}: the container ended with exit code {code}")
