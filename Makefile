@@ -10,6 +10,7 @@ GPU ?= 0
 IMAGE ?= verse
 BUILD_FLAGS ?=
 SAMPLE := sample
+IMAGE_SAMPLE := build/image-sample
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow lint fuzz campaign geometry audit sbom bench image image-test lock clean
@@ -84,9 +85,9 @@ image:  ## build the container image: ENGINE=docker|podman|buildah BASE_IMAGE=â€
 	$(ENGINE) build $(BUILD_FLAGS) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) --build-arg GPU=$(GPU) -t $(IMAGE) .
 
 image-test: setup  ## run the sample inside the image: read-only input, no network, a foreign user
-	$(BIN)/python -m verse_train phantom --output $(SAMPLE)
-	ENGINE=$(ENGINE) IMAGE=$(IMAGE) .ci/image_test.sh $(SAMPLE) $(SAMPLE)/image-output
-	$(BIN)/python -m verse_train check --truth $(SAMPLE) --output $(SAMPLE)/image-output \
+	$(BIN)/python -m verse_train phantom --output $(IMAGE_SAMPLE)
+	ENGINE=$(ENGINE) IMAGE=$(IMAGE) .ci/image_test.sh $(IMAGE_SAMPLE) $(IMAGE_SAMPLE)/output
+	$(BIN)/python -m verse_train check --truth $(IMAGE_SAMPLE) --output $(IMAGE_SAMPLE)/output \
 	  --within-mm 5 --least-dice 0.85
 
 # uv (pip install uv) resolves; the flags keep addresses of package indexes out of the files.
