@@ -47,10 +47,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = measure(arguments.scan, setting, arguments.results)
         arguments.output.write_text(json.dumps(asdict(found)), encoding="utf-8")
         return
-    scans = (LUMBAR,) if arguments.quick else SCANS
-    most = QUICK_MOST if arguments.quick else None
+    chosen = [scan for scan in SCANS if scan.name in (arguments.scans or ())]
+    most = arguments.most or (QUICK_MOST if arguments.quick else None)
     plan = Plan(
-        [scan for scan in scans if scan.name in (arguments.scans or [s.name for s in SCANS])],
+        chosen or ([LUMBAR] if arguments.quick else SCANS),
         arguments.weights,
         arguments.device,
         arguments.scratch,
@@ -121,8 +121,9 @@ def measure_apart(scan: Path, setting: Setting, plan: Plan) -> Measurement:
         words = ["one", "--scan", str(scan), "--results", str(Path(folder) / "results")]
         words += ["--setting", json.dumps({**asdict(setting), "weights": str(setting.weights)})]
         _python(["-m", "verse_bench", *words, "--output", str(output)])
-        print(f"measured: {scan.parent.name}, {setting.path}", file=sys.stderr)
-        return measurement_from(json.loads(output.read_text(encoding="utf-8")))
+        found = measurement_from(json.loads(output.read_text(encoding="utf-8")))
+    print(f"{found.scan}, {found.path}: {found.total:.1f} s", file=sys.stderr)
+    return found
 
 
 def run_command(scan: Path, plan: Plan) -> dict[str, Any]:
@@ -133,7 +134,7 @@ def run_command(scan: Path, plan: Plan) -> dict[str, Any]:
         _python([*words, "--weights", str(plan.weights), "--device", plan.device])
         seconds = time.perf_counter() - started
         (case,) = json.loads((Path(folder) / "run.json").read_text(encoding="utf-8"))["cases"]
-    print(f"measured: {scan.parent.name}, command", file=sys.stderr)
+    print(f"{scan.parent.name}, command: {seconds:.1f} s", file=sys.stderr)
     return {"scan": scan.parent.name, "seconds": seconds, "vertebrae": case["vertebrae"]}
 
 
@@ -167,6 +168,8 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--scratch", type=Path, default=ROOT / "build" / "bench")
     made.add_argument("--output", type=Path, default=ROOT / "build" / "bench.json")
     made.add_argument("--figure", type=Path, default=ROOT / "docs" / "growth.png")
+    most = "tiles and vertebrae that the reference path does at most; the rest is scaled up"
+    made.add_argument("--most", type=int, help=most)
     quick = "the lumbar scan only, and two tiles and vertebrae of the reference"
     made.add_argument("--quick", action="store_true", help=quick)
     made.add_argument("--no-growth", action="store_true", help="without time over size")

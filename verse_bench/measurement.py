@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from verse_bench.clock import Answer, Clock, bare_seconds, convolution_flops
-from verse_bench.paths import GuidedPipeline, ReferencePipeline, nothing, vertebra_sized
+from verse_bench.paths import SCALED_UP, GuidedPipeline, ReferencePipeline, nothing, vertebra_sized
 from verse_bench.scans import read_truth
 from verse_infer.case_work import CaseOptions, Runner, attempt_case
 from verse_infer.cases import find_cases
@@ -111,7 +111,7 @@ def measure(scan: Path, setting: Setting, output: Path) -> Measurement:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     seconds = dict(report.seconds)
     total = seconds.pop("total")
-    scaled = setting.path == "reference" and setting.most is not None
+    scaled = SCALED_UP in report.flags
     whole = sum(seconds.values()) if scaled else total
     return Measurement(
         setting.path,

@@ -26,6 +26,8 @@ from verse_infer.spine import SpineRegion, locate_spine, z_range_of
 from verse_infer.tiling import tile_starts
 
 Floats = NDArray[np.float32]
+#: Flag of a result whose seconds are scaled up from a part of the work.
+SCALED_UP = "scaled up"
 #: Overlap of tiles along z in the papers, voxels of 128.
 PUBLISHED_OVERLAP = 96
 #: Radius of what networks of random weights are taken to have answered, mm: a vertebra's.
@@ -82,7 +84,8 @@ class ReferencePipeline:
         done = given[: self.most_vertebrae]
         with timed(seconds, "vertebra segmentation", len(done) / max(len(given), 1)):
             mask = segment_on_whole_volume(ct, done, self.networks["vertebra_segmentation"])
-        return CaseResult(tuple(given), mask, ct.flags, seconds)
+        flags = (SCALED_UP,) if share < 1 or len(done) < len(given) else ()
+        return CaseResult(tuple(given), mask, flags, seconds)
 
     def _tiled_region(self, region: SpineRegion, network: Network) -> tuple[SpineRegion, float]:
         """The part of a spine that takes as many tiles as allowed, and their share of all tiles."""

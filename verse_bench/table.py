@@ -53,6 +53,8 @@ def _row(one: Measurement) -> tuple[str, ...]:
         *known,
         *steps,
         total,
+        f"{one.cpu_seconds:.1f}",
+        f"{one.load:.1f}",
         f"{one.peak_bytes / GIB:.2f}",
         *shares,
         f"{rate(one) / 1e12:.2f}",
