@@ -1,6 +1,6 @@
 """Stage 3: one vertebra at a time, merged on the CT's own grid by the largest response."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,19 +28,22 @@ class Response:
 
 
 def segment_vertebrae(ct: Ct, centroids: Sequence[Centroid], network: Network) -> NDArray[np.uint8]:
-    """VerSe labels on the CT's grid, z, y, x; 0 is background.
+    """VerSe labels on the CT's grid, z, y, x; 0 is background."""
+    responses = vertebra_responses(ct, centroids, network)
+    return merged(responses, ct.lattice, network.weights.threshold)
 
-    Every voxel takes the vertebra of the largest response above the threshold.
-    """
-    labels = np.zeros(ct.hu.shape, np.uint8)
-    best = np.zeros(ct.hu.shape, np.uint16)
-    threshold = _as_steps(network.weights.threshold)
-    for response in vertebra_responses(ct, centroids, network):
-        covered = bring_back(response.values, response.lattice, ct.lattice)
+
+def merged(responses: Iterable[Response], lattice: Lattice, threshold: float) -> NDArray[np.uint8]:
+    """Labels on a lattice, z, y, x: every voxel takes the largest response above the threshold."""
+    labels = np.zeros(lattice.shape, np.uint8)
+    best = np.zeros(lattice.shape, np.uint16)
+    least = _as_steps(threshold)
+    for response in responses:
+        covered = bring_back(response.values, response.lattice, lattice)
         if covered is None:
             continue
         where, block = covered[0], _as_steps(covered[1])
-        wins = block > np.maximum(best[where], threshold)
+        wins = block > np.maximum(best[where], least)
         labels[where][wins] = response.label
         best[where][wins] = block[wins]
     return labels

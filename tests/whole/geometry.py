@@ -1,13 +1,14 @@
 """The same scan stored otherwise, and how far two results of it lie apart."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
 from verse_infer.ct_reading import read_ct
+from verse_infer.segmentation import merged, vertebra_responses
 
 ORIENTATIONS = [
     np.array(list(zip(axes, flips, strict=True)), float)
@@ -57,6 +58,17 @@ def run_file(pipeline, path):
     """Result of a file, with the lattice it lies on."""
     ct = read_ct(path)
     return pipeline.run(ct), ct.lattice
+
+
+def stored_on(pipeline, path, result, grid):
+    """The result of a file as if its scan lay on another grid: the same responses, other voxels.
+
+    The labels of one vertebra on two grids agree no better than Dice 0.97 to 0.98, whatever they
+    were rounded from; on one grid, only the result counts.
+    """
+    network = pipeline.networks["vertebra_segmentation"]
+    responses = vertebra_responses(read_ct(path), result.centroids, network)
+    return replace(result, mask=merged(responses, grid, network.weights.threshold)), grid
 
 
 def difference(first, second):
