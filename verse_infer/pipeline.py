@@ -25,7 +25,7 @@ from verse_infer.labelling import (
 from verse_infer.landmarks import Heatmaps, find_candidates, predict_heatmaps
 from verse_infer.manifest import StageWeights
 from verse_infer.networks import Networks
-from verse_infer.plausibility import implausible
+from verse_infer.plausibility import implausible, uncertain
 from verse_infer.segmentation import segment_vertebrae, voxel_counts
 from verse_infer.spine import SpineRegion, locate_spine, z_range_of
 
@@ -114,6 +114,7 @@ class Pipeline:
         logger.info("vertebra localisation: %.1f s, %s", seconds["vertebra localisation"], names)
         if not centroids:
             flags.append(NO_VERTEBRAE)
+        flags.extend(uncertain(centroids))
         return spine, centroids
 
     def _locate_vertebrae(self, ct: Ct, spine: SpineRegion) -> tuple[Centroid, ...]:

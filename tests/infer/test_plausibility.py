@@ -4,7 +4,7 @@ import pytest
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
 from verse_infer.lattice import Lattice
-from verse_infer.plausibility import implausible
+from verse_infer.plausibility import UNCERTAIN, implausible, uncertain
 
 GRID = Lattice((-150.0, -100.0, 0.0), (3.0, 2.0, 4.0), (100, 100, 80))
 LABELS = (17, 18, 19, 20, 21, 22, 23, 24)
@@ -51,3 +51,20 @@ def test_too_little_is_no_reason_for_a_flag():
     assert list(implausible(ct, [], np.zeros_like(mask))) == []
     air = Ct(np.full_like(ct.hu, -1000), GRID)
     assert len(list(implausible(air, centroids, np.zeros_like(mask)))) == 0
+
+
+@pytest.mark.parametrize(
+    ("responses", "phrase"),
+    [
+        ([0.4], "only one"),
+        ([0.1, 0.2, 0.9], "median response 0.20"),
+        ([0.1, 0.6, 0.7], None),
+        ([], None),
+    ],
+)
+def test_low_heatmaps_and_single_vertebrae_are_flagged(responses, phrase):
+    centroids = [Centroid(n + 1, (0.0, 0.0, -30.0 * n), r) for n, r in enumerate(responses)]
+    flags = list(uncertain(centroids))
+    assert [UNCERTAIN in flag and phrase in flag for flag in flags] == (
+        [] if phrase is None else [True]
+    )
