@@ -1,25 +1,21 @@
 """The stored voxels of a NIfTI file whose header has been checked."""
 
-import gzip
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verse_infer.errors import InputError
+from verse_infer.inflating import inflated
 from verse_infer.nifti_preamble import Preamble, is_gzip
+from verse_infer.prefetching import one_ahead
 
 _CHUNK = 2**20
 #: Some writers pad; a file that goes on for longer is another one than its header says.
 LONGEST_TAIL = 2**24
-
-
-class _Readable(Protocol):
-    """A plain or a zipped file."""
-
-    def read(self, size: int, /) -> bytes: ...
 
 
 def read_voxels(path: Path, preamble: Preamble) -> NDArray[Any]:
@@ -29,10 +25,9 @@ def read_voxels(path: Path, preamble: Preamble) -> NDArray[Any]:
     """
     raw = np.empty(preamble.voxel_bytes, np.uint8)
     try:
-        with gzip.open(path) if is_gzip(path) else path.open("rb") as file:
-            file.seek(preamble.offset)
-            found = _fill(file, raw)
-            tail = _drain(file)
+        with path.open("rb") as file:
+            pieces = one_ahead(inflated(file)) if is_gzip(path) else _pieces(file)
+            found, tail = _fill(pieces, raw, preamble.offset)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"{path}: expected {preamble.shape} voxels of {preamble.dtype}, got a file that is "
@@ -44,21 +39,23 @@ def read_voxels(path: Path, preamble: Preamble) -> NDArray[Any]:
     return raw.view(preamble.dtype)
 
 
-def _fill(file: _Readable, raw: NDArray[np.uint8]) -> int:
-    """Read until the array is full or the file ends; bytes read."""
-    found = 0
-    while found < raw.size:
-        chunk = file.read(min(_CHUNK, raw.size - found))
-        if not chunk:
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(_CHUNK):
+        yield piece
+
+
+def _fill(pieces: Iterable[bytes], raw: NDArray[np.uint8], offset: int) -> tuple[int, int]:
+    """Fill the array with what follows the offset; bytes found, and bytes beyond the array.
+
+    The latter as far as is worth knowing.
+    """
+    place, end = -offset, len(raw)
+    for piece in pieces:
+        values = np.frombuffer(piece, np.uint8)[max(0, -place) :]
+        start = max(0, place)
+        part = values[: max(0, end - start)]
+        raw[start : start + len(part)] = part
+        place += len(piece)
+        if place - end > LONGEST_TAIL:
             break
-        raw[found : found + len(chunk)] = np.frombuffer(chunk, np.uint8)
-        found += len(chunk)
-    return found
-
-
-def _drain(file: _Readable) -> int:
-    """Bytes that follow, as far as is worth knowing."""
-    tail = 0
-    while tail <= LONGEST_TAIL and (chunk := file.read(_CHUNK)):
-        tail += len(chunk)
-    return tail
+    return max(0, min(place, end)), max(0, place - end)
