@@ -13,7 +13,7 @@ SAMPLE := sample
 IMAGE_SAMPLE := build/image-sample
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow lint fuzz campaign geometry audit sbom bench image image-test lock clean
+.PHONY: help setup run test test-slow lint corpus fuzz campaign geometry audit sbom bench image image-test lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -39,6 +39,11 @@ test: setup  ## set up, run the fast tests
 
 test-slow: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+corpus: setup  ## bad inputs, faults around a run, isolation, container rules: each as stated
+	$(BIN)/python -m pytest -m 'slow or not slow' tests/infer/test_bad_inputs.py \
+	  tests/infer/test_header_properties.py tests/infer/test_isolation.py tests/infer/test_memory.py \
+	  tests/faults tests/whole/test_odd_patients.py tests/whole/test_determinism.py
 
 KILLS ?= 100
 REAL_KILLS ?= 10
