@@ -72,11 +72,11 @@ def test_this_machine_is_described():
     assert machine.processor
 
 
-def test_the_figure_fits_a_line_through_the_stages(tmp_path):
-    """37 s for 24 vertebrae and 7 s for 4: 1.5 s each, and 1 s besides."""
-    few = replace(BUNDLED, vertebrae=4, seconds={**BUNDLED.seconds, STAGES[2]: 0.0})
+def test_the_figure_fits_a_line_through_the_cpu_seconds(tmp_path):
+    """60 s for 24 vertebrae and 20 s for 4: 2 s each, and 12 s besides."""
+    few = replace(BUNDLED, vertebrae=4, cpu_seconds=20.0)
     figure = growth_figure([few, BUNDLED], [few, BUNDLED])
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert "1.50 s per vertebra + 1.0 s" in labels
+    assert "2.00 CPU seconds per vertebra + 12.0" in labels
     save_figure(figure, tmp_path / "docs" / "growth.png")
     assert (tmp_path / "docs" / "growth.png").stat().st_size > 1000
