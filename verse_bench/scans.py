@@ -41,11 +41,6 @@ class BenchScan:
     first: str = "C1"
     last: str = "L5"
 
-    @property
-    def voxels(self) -> int:
-        """How many there are."""
-        return int(np.prod(self.size))
-
 
 LUMBAR = BenchScan("lumbar", (512, 512, 250), (0.5, 0.5, 0.8), "L1", "L5")
 WHOLE_SPINE = BenchScan("whole-spine", (512, 512, 700), (0.75, 0.75, 0.9))
@@ -146,9 +141,3 @@ def _slabs(lattice: Lattice) -> Iterator[tuple[int, Lattice]]:
         origin = lattice.point((0, 0, start))
         size = (*lattice.size[:2], min(SLAB, lattice.size[2] - start))
         yield start, Lattice((origin[0], origin[1], origin[2]), lattice.spacing, size)
-
-
-def spine_length_mm(truth: Truth) -> float:
-    """From the uppermost to the lowest centroid, along z; 0 for fewer than two."""
-    heights = [c.point[2] for c in truth.centroids]
-    return max(heights) - min(heights) if heights else 0.0

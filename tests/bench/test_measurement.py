@@ -9,7 +9,7 @@ import pytest
 from tests.train.weights import write_weights
 from verse_bench import __main__ as bench
 from verse_bench.measurement import Setting, measure
-from verse_bench.scans import BenchScan, make_scan, read_truth, spine_length_mm
+from verse_bench.scans import BenchScan, make_scan, read_truth
 
 SMALL = BenchScan("small", (48, 44, 60), (3.0, 3.0, 3.0), "L1", "L4")
 
@@ -38,7 +38,6 @@ def test_a_scan_shows_its_vertebrae_and_is_made_once(scan):
     labels = [c.label for c in truth.centroids]
     assert labels == sorted(labels)
     assert {20, 21, 22, 23} <= set(labels)
-    assert spine_length_mm(truth) > 80
     made = scan.stat().st_mtime_ns
     assert make_scan(SMALL, scan.parents[1]) == scan
     assert scan.stat().st_mtime_ns == made

@@ -186,3 +186,13 @@ def test_memory_of_a_scan_follows_from_its_header():
 
 def test_limits_have_defaults():
     assert Limits() == Limits(0.0, None)
+
+
+@pytest.mark.parametrize(("told", "threads"), [(None, "1"), ("4", "4")])
+def test_numpys_products_run_in_one_thread_unless_told_otherwise(
+    monkeypatch, tmp_path, told, threads
+):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if told:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", told)
+    assert isolation._environment(tmp_path)["OPENBLAS_NUM_THREADS"] == threads
