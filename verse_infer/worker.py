@@ -39,7 +39,10 @@ def serve(load: Load, requests: BinaryIO, answers: BinaryIO) -> None:
         answers.write(line)
         answers.flush()
 
-    setup = setup_from(requests.readline())
+    first = requests.readline()
+    if not first:  # the command was stopped before it could say anything
+        return
+    setup = setup_from(first)
     set_up_logging(verbose=setup.verbose)
     try:
         pipeline, ready = load(setup)
