@@ -1,5 +1,6 @@
 """A case that ends its process costs itself only."""
 
+import io
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from verse_infer.errors import UsageError
 from verse_infer.isolation import Limits, Worker, resident_memory
 from verse_infer.memory import GIB, available_memory, scan_memory
 from verse_infer.run_report import CaseReport
+from verse_infer.worker import serve
 from verse_infer.worker_messages import WorkerSetup, case_from, report_from, setup_from, to_line
 
 CRASH, KILLED, EXIT, HANG, HOG, CHATTY = range(501, 507)
@@ -110,6 +112,12 @@ def test_a_worker_that_never_gets_ready_is_given_up(tmp_path, monkeypatch):
     worker = Worker(setup(tmp_path), module="tests.infer.fake_worker")
     with pytest.raises(UsageError, match="no result within the time limit"):
         worker.start()
+
+
+def test_a_worker_without_a_command_ends_quietly():
+    answers = io.BytesIO()
+    serve(lambda _: pytest.fail("nothing to load"), io.BytesIO(), answers)
+    assert answers.getvalue() == b""
 
 
 def until(true):
