@@ -125,8 +125,8 @@ def _refined(heatmap: Floats, index: NDArray[np.intp]) -> NDArray[np.float64]:
 
 
 def _sum_of_plane(heatmap: Floats, across: list[slice], axis: int, place: int) -> float:
-    """Of the voxels at one place along an axis; nan outside."""
+    """Of the voxels at one place along an axis, those below 0 as 0; nan outside."""
     if not 0 <= place < heatmap.shape[axis]:
         return np.nan
     plane = [*across[:axis], slice(place, place + 1), *across[axis + 1 :]]
-    return float(heatmap[tuple(plane)].sum(dtype=np.float64))
+    return float(np.maximum(heatmap[tuple(plane)], 0).sum(dtype=np.float64))

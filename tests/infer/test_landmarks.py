@@ -34,6 +34,13 @@ def test_position_is_found_far_below_the_voxel_size(point):
     assert np.linalg.norm(np.subtract(found.point, point)) < 0.1  # voxels are 2 mm
 
 
+def test_a_maximum_among_negative_values_has_a_position():
+    """Networks that multiply heatmaps answer below 0, too."""
+    heatmap = 2.0 * gaussian((24.0, 0.0, 50.0), sigma=0.5) - 1.0
+    (found,) = find_candidates(heatmaps(heatmap), 0.3, 3)
+    assert found.point == pytest.approx((24.0, 0.0, 50.0), abs=0.1)
+
+
 def test_two_maxima_of_one_heatmap_and_one_of_another():
     first = gaussian((20, 0, 40)) + gaussian((20, 0, 70), height=0.6)
     found = find_candidates(heatmaps(first, gaussian((30, 5, 60))), 0.3, 3)
