@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cases", nargs="+", required=True, metavar="FOLDER[=WEIGHT]", help="prepared cases"
     )
     train.add_argument("--run", type=Path, required=True, help="checkpoints and logs")
+    train.add_argument("--start", type=Path, help="folder of a training to begin with")
     train.set_defaults(command=_train)
     export = commands.add_parser("export", help="make a weights folder from finished trainings")
     for stage in STAGES:
@@ -95,6 +96,7 @@ def _add_cross_validate(commands: Any) -> None:
         name = stage.replace("_", "-")
         add(f"--{name}", nargs="+", required=True, metavar="FOLDER[=WEIGHT]", help="its cases")
         add(f"--{name}-steps", type=int, help="instead of the configuration's")
+        add(f"--{name}-start", type=Path, help="training without their patients to begin with")
     add("--config", default="compact", choices=("compact", "paper"))
     add("--folds", type=int, default=3)
     add("--precision", default="mixed_bfloat16", help="Keras policy")
@@ -183,6 +185,7 @@ def _train(arguments: argparse.Namespace) -> int:
         arguments.seed,
         precision=arguments.precision,
         workers=arguments.workers,
+        start=arguments.start,
     )
     train(config, groups, settings, held)
     return 0
@@ -199,6 +202,7 @@ def _cross_validate(arguments: argparse.Namespace) -> int:
     from verse_train.cross_validation import Plan, cross_validate
 
     steps = {stage: getattr(arguments, f"{stage}_steps") for stage in STAGES}
+    starts = {stage: getattr(arguments, f"{stage}_start") for stage in STAGES}
     plan = Plan(
         tuple(arguments.data),
         {stage: _weighted(getattr(arguments, stage)) for stage in STAGES},
@@ -206,6 +210,7 @@ def _cross_validate(arguments: argparse.Namespace) -> int:
         arguments.output,
         arguments.folds,
         {stage: count for stage, count in steps.items() if count},
+        {stage: folder for stage, folder in starts.items() if folder},
         arguments.precision,
         arguments.workers,
     )

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import keras
 
-from verse_infer.errors import InputError
+from verse_infer.errors import InputError, UsageError
 from verse_infer.manifest import STAGES, Stage
 from verse_train.check import Comparison, compare
 from verse_train.config import CONFIGS
 from verse_train.datasets import AnnotatedScan, find_scans
 from verse_train.export import StageExport, export_weights
 from verse_train.feed import CaseGroup, case_group
-from verse_train.training import RunSettings, train
+from verse_train.training import RunSettings, train, trained_patients
 from verse_train.weights_entries import stage_entry
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,9 @@ class Plan:
 
     data: annotated data sets; all their scans are scored. cases: by stage, folders of prepared
     cases with weights; those of a fold's patients are left out of its trainings.
-    config: of the trainings. steps: by stage, instead of the configuration's.
+    config: of the trainings. steps: by stage, instead of the configuration's. start: by stage, a
+    training that every fold's training begins with (RunSettings.start); it must have seen none of
+    the patients that are scored.
     folder: trainings, weights and results of all folds.
     """
 
@@ -39,6 +41,7 @@ class Plan:
     folder: Path
     folds: int = 3
     steps: Mapping[Stage, int] = field(default_factory=dict)
+    start: Mapping[Stage, Path] = field(default_factory=dict)
     precision: str = "mixed_bfloat16"
     workers: int = 1
 
@@ -47,9 +50,10 @@ def cross_validate(plan: Plan) -> list[Comparison]:
     """Train what is not yet trained, run the container on every held-out scan, score all.
 
     Continues where it was stopped. A stage none of whose cases is of a fold's patients is trained
-    once for all such folds.
+    once for all such folds. UsageError if a training that folds begin with saw a scored patient.
     """
     scans = [scan for root in plan.data for scan in find_scans(root)]
+    _check_starts(plan, {scan.patient for scan in scans})
     for number, patients in enumerate(folds_of(scans, plan.folds)):
         logger.info("fold %d of %d: without %s", number + 1, plan.folds, " ".join(patients))
         weights = plan.folder / f"fold{number}" / "weights"
@@ -81,6 +85,15 @@ def folds_of(scans: Sequence[AnnotatedScan], count: int) -> list[tuple[str, ...]
     return [tuple(sorted(fold)) for fold in folds]
 
 
+def _check_starts(plan: Plan, scored: set[str]) -> None:
+    for folder in plan.start.values():
+        seen = sorted(scored & trained_patients(folder))
+        if seen:
+            raise UsageError(
+                f"{folder}: has been trained on {' '.join(seen)}, who are to be scored"
+            )
+
+
 def _networks(plan: Plan, number: int, patients: Sequence[str]) -> dict[Stage, StageExport]:
     exports = {}
     for stage in STAGES:
@@ -96,7 +109,9 @@ def _networks(plan: Plan, number: int, patients: Sequence[str]) -> dict[Stage, S
 def _trained(plan: Plan, stage: Stage, groups: Sequence[CaseGroup], folder: Path) -> keras.Model:
     config = CONFIGS[plan.config][stage]
     config = replace(config, steps=plan.steps.get(stage, config.steps))
-    settings = RunSettings(folder, precision=plan.precision, workers=plan.workers)
+    settings = RunSettings(
+        folder, precision=plan.precision, workers=plan.workers, start=plan.start.get(stage)
+    )
     return train(config, groups, settings)
 
 

@@ -42,6 +42,11 @@ def held_group(folder: Path, weight: float, patients: Sequence[str]) -> tuple[Ca
     return (CaseGroup(held, weight),) if held else ()
 
 
+def patients_of(groups: Sequence[CaseGroup]) -> set[str]:
+    """Everyone who has a case in the groups."""
+    return {_patient(path) for group in groups for path in group.paths}
+
+
 def _prepared_cases(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.npz"))
 

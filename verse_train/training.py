@@ -1,5 +1,6 @@
 """One training: builds the training model, runs it, keeps checkpoints, resumes after a kill."""
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from verse_infer.atomic import atomic_write
 from verse_infer.errors import UsageError
 from verse_train.answers import FINISH, answer_of
 from verse_train.callbacks import (
@@ -20,7 +22,7 @@ from verse_train.callbacks import (
     Respond,
 )
 from verse_train.config import TrainingConfig
-from verse_train.feed import CaseGroup, Feed, numbered_sample
+from verse_train.feed import CaseGroup, Feed, numbered_sample, patients_of
 from verse_train.losses import (
     LandmarkHeatmapLoss,
     LandmarkShareLoss,
@@ -36,6 +38,8 @@ from verse_train.samples import MAX_IGNORED, Sample
 logger = logging.getLogger(__name__)
 CHECKPOINT = "last.keras"
 LOG = "log.csv"
+#: Names of all patients trained on, those of the training that was started from included.
+PATIENTS = "patients.json"
 #: Samples looked at before training, samples of held-out cases, and how many of them are drawn.
 FIRST_SAMPLES = 8
 HELD_SAMPLES = 8
@@ -48,6 +52,8 @@ class RunSettings:
 
     folder: checkpoints and logs. steps_per_epoch: a checkpoint and a log line follow each epoch.
     precision: a Keras policy such as mixed_bfloat16. workers: processes that draw samples.
+    start: folder of another training whose last checkpoint a new training begins with; its steps
+        count among this one's.
     """
 
     folder: Path
@@ -55,6 +61,7 @@ class RunSettings:
     steps_per_epoch: int = 100
     precision: str = "mixed_bfloat16"
     workers: int = 1
+    start: Path | None = None
 
 
 def train(
@@ -74,12 +81,8 @@ def train(
     keras.mixed_precision.set_global_policy(run.precision)
     keras.utils.set_random_seed(run.seed)
     checkpoint = run.folder / CHECKPOINT
-    if checkpoint.exists():
-        model = keras.models.load_model(checkpoint, custom_objects=_losses(config))
-        # The number of steps may have changed since: the rate's fall follows.
-        model.optimizer.learning_rate = _rate(config)
-    else:
-        model = training_model(config)
+    model = _begun_model(config, run)
+    _record_patients(groups, run)
     steps_done = int(model.optimizer.iterations)
     done = steps_done // run.steps_per_epoch
     epochs = -(-config.steps // run.steps_per_epoch)
@@ -107,6 +110,37 @@ def train(
     return network_of(model, config)
 
 
+def _begun_model(config: TrainingConfig, run: RunSettings) -> keras.Model:
+    """The training model of the folder's checkpoint, else of the start's, else a new one."""
+    checkpoint = run.folder / CHECKPOINT
+    if not checkpoint.exists():
+        if run.start is None:
+            return training_model(config)
+        checkpoint = _checkpoint_of(run.start)
+    model = keras.models.load_model(checkpoint, custom_objects=_losses(config))
+    # The number of steps may have changed since: the rate's fall follows.
+    model.optimizer.learning_rate = _rate(config)
+    return model
+
+
+def _record_patients(groups: Sequence[CaseGroup], run: RunSettings) -> None:
+    """Note whom the networks of this folder have seen."""
+    known = patients_of(groups)
+    for folder in filter(None, (run.folder, run.start)):
+        if (folder / PATIENTS).exists():
+            known |= trained_patients(folder)
+    with atomic_write(run.folder / PATIENTS) as path:
+        path.write_text(json.dumps(sorted(known)), encoding="utf-8")
+
+
+def trained_patients(folder: Path) -> set[str]:
+    """Patients whom the training of this folder has seen; UsageError if it has no record of them."""
+    try:
+        return set(json.loads((folder / PATIENTS).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder / PATIENTS}: expected a list of patients: {error}") from error
+
+
 def _look_at_first_samples(
     config: TrainingConfig, groups: Sequence[CaseGroup], run: RunSettings
 ) -> None:
@@ -131,10 +165,14 @@ def _drawing(
 
 def load_network(folder: Path, config: TrainingConfig) -> keras.Model:
     """The network of a training folder's last checkpoint."""
-    path = folder / CHECKPOINT
-    if not path.exists():
-        raise UsageError(f"{folder}: expected a training's folder with {CHECKPOINT}")
+    path = _checkpoint_of(folder)
     return network_of(keras.models.load_model(path, custom_objects=_losses(config)), config)
+
+
+def _checkpoint_of(folder: Path) -> Path:
+    if not (folder / CHECKPOINT).exists():
+        raise UsageError(f"{folder}: expected a training's folder with {CHECKPOINT}")
+    return folder / CHECKPOINT
 
 
 def training_model(config: TrainingConfig) -> keras.Model:

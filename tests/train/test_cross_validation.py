@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from verse_infer.errors import InputError
+from verse_infer.errors import InputError, UsageError
 from verse_train import cross_validation
 from verse_train.config import CONFIGS
 from verse_train.cross_validation import Plan, cross_validate, folds_of
 from verse_train.datasets import AnnotatedScan
-from verse_train.networks import STAGES
+from verse_train.networks import SIZES, STAGES, build_network
 from verse_train.prepared import save_prepared
-from verse_train.training import CHECKPOINT
+from verse_train.training import CHECKPOINT, PATIENTS
 
 from .cases import ball_case
 
@@ -98,6 +98,31 @@ def test_every_scan_is_read_by_weights_that_never_saw_its_patient(plan, monkeypa
     trained.clear()
     cross_validate(plan)
     assert trained == []  # weights of all folds are there
+
+
+def test_a_start_that_saw_a_scored_patient_is_refused(plan, tmp_path):
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    (seen / PATIENTS).write_text('["another", "two"]')
+    with pytest.raises(UsageError, match=r"seen: has been trained on two, who are to be scored"):
+        cross_validate(replace(plan, start={STAGES[1]: seen}))
+
+
+def test_every_fold_begins_with_the_start(plan, tmp_path, monkeypatch):
+    begun = []
+    start = tmp_path / "start"
+    start.mkdir()
+    (start / PATIENTS).write_text('["another"]')
+
+    def train(config, _, settings):
+        begun.append((config.stage, settings.start))
+        return build_network(config.stage, SIZES[config.size])
+
+    monkeypatch.setattr(cross_validation, "_run", lambda *_: None)
+    monkeypatch.setattr(cross_validation, "train", train)
+    monkeypatch.setattr(cross_validation, "compare", lambda *_: [])
+    cross_validate(replace(plan, start={STAGES[1]: start}))
+    assert begun == 3 * [(stage, start if stage == STAGES[1] else None) for stage in STAGES]
 
 
 def test_a_scan_the_container_cannot_read_is_named(tmp_path):

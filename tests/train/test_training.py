@@ -11,19 +11,21 @@ from verse_infer.errors import UsageError
 from verse_train import training
 from verse_train.callbacks import KeepCheckpoint
 from verse_train.config import CONFIGS
-from verse_train.feed import Feed
+from verse_train.feed import Feed, case_group
 from verse_train.losses import LandmarkHeatmapLoss
 from verse_train.networks import SIZES, STAGES
+from verse_train.prepared import save_prepared
 from verse_train.training import (
     CHECKPOINT,
     LOG,
     load_network,
     network_of,
     train,
+    trained_patients,
     training_model,
 )
 
-from .cases import TINY, TINY_PLAIN
+from .cases import TINY, TINY_PLAIN, ball_case
 from .trainings import FeedInProcess, config_of, log_of, settings
 
 pytestmark = pytest.mark.usefixtures("tiny_sizes")
@@ -144,6 +146,47 @@ def test_more_steps_continue_and_the_rate_follows(tmp_path, groups):
     rates = model.optimizer._learning_rate
     assert float(rates(10)) > 0.4 * config.rate
     assert float(rates(20)) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_training_may_begin_with_another(tmp_path, groups):
+    config = config_of("spine_localisation", 2, "least", rate_falls=True)
+    first, second = tmp_path / "first", tmp_path / "second"
+    begun = flat(train(config, groups, settings(first)))
+    same = train(config, groups, replace(settings(second), start=first))
+    assert np.array_equal(flat(same), begun)  # its two steps count: nothing is left to do
+    # What the second has of its own goes before what it began with.
+    more = replace(config, steps=4)
+    further = train(more, groups, replace(settings(second), start=first))
+    assert not np.array_equal(flat(further), begun)
+    again = train(more, groups, replace(settings(second), start=first))
+    assert np.array_equal(flat(again), flat(further))
+    assert np.array_equal(flat(load_network(first, config)), begun)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_training_to_begin_with_must_exist(tmp_path, groups):
+    config = config_of("spine_localisation", 2, "least")
+    with pytest.raises(UsageError, match=r"nowhere: expected a training's folder"):
+        train(config, groups, replace(settings(tmp_path), start=tmp_path / "nowhere"))
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_training_knows_whom_it_has_seen(tmp_path):
+    def group(name):
+        save_prepared(tmp_path / name / "case.npz", ball_case(name=name))
+        return [case_group(tmp_path / name, 1.0)]
+
+    config = config_of("spine_localisation", 2, "least")
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(config, group("anna"), settings(first))
+    assert trained_patients(first) == {"anna"}
+    train(config, group("boris"), replace(settings(second), start=first))
+    assert trained_patients(second) == {"anna", "boris"}
+    train(config, group("carla"), settings(second))
+    assert trained_patients(second) == {"anna", "boris", "carla"}
+    with pytest.raises(UsageError, match=r"patients.json: expected a list of patients"):
+        trained_patients(tmp_path)
 
 
 @pytest.mark.usefixtures("in_process")
