@@ -5,6 +5,7 @@ fat -110 to -80, muscle 40 to 70; trabecular bone 80 to 350, cortical 400 to 150
 learned on wide ranges of them has to go by shape, which carries over to real scans.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,9 @@ class RenderOptions:
     spread: 0 takes the middle of each tissue's range, 1 all of it. texture_hu: standard deviation
     of trabecular texture. noise_hu: standard deviation of the image noise. blur_mm: of the point
     spread in plane. slice_blur_mm: along z. contrast: probability of contrast agent in the vessels.
-    metal: probability of screws or rods.
+    metal: probability of screws or rods. faint: probability that trabecular bone is hardly denser
+    than muscle, as in osteoporosis. uneven: standard deviation of a vertebra's density, as a share
+    of it, between its parts. dense_arch: how many times as dense its arch is as its body.
     """
 
     spread: float = 1.0
@@ -33,11 +36,23 @@ class RenderOptions:
     slice_blur_mm: tuple[float, float] = (0.4, 2.0)
     contrast: float = 0.4
     metal: float = 0.05
+    faint: float = 0.3
+    uneven: tuple[float, float] = (0.0, 0.35)
+    dense_arch: tuple[float, float] = (1.0, 2.5)
 
 
 TRAINING = RenderOptions()
 SAMPLE = RenderOptions(
-    0.0, (25.0, 25.0), (15.0, 15.0), (0.6, 0.6), (0.7, 0.7), contrast=0.0, metal=0.0
+    spread=0.0,
+    texture_hu=(25.0, 25.0),
+    noise_hu=(15.0, 15.0),
+    blur_mm=(0.6, 0.6),
+    slice_blur_mm=(0.7, 0.7),
+    contrast=0.0,
+    metal=0.0,
+    faint=0.0,
+    uneven=(0.0, 0.0),
+    dense_arch=(1.0, 1.0),
 )
 
 #: HU range of each tissue.
@@ -61,6 +76,10 @@ _RANGES: dict[Tissue, tuple[float, float]] = {
     Tissue.METAL: (2500, 6000),
     Tissue.CEMENT: (1000, 2200),
 }
+#: HU range of trabecular bone that is hardly denser than muscle.
+_FAINT_HU = (20, 110)
+#: The arch begins this far behind the body's centre, mm; about half the depth of a body.
+_ARCH_MM = 15.0
 _BONES = (Tissue.VERTEBRA, Tissue.RIB, Tissue.SACRUM, Tissue.OTHER_BONE)
 
 
@@ -70,6 +89,7 @@ def render_ct(
     """HU, int16, z, y, x on the anatomy's lattice."""
     hu = _tissue_values(rng, options)[anatomy.tissue]
     bone = np.isin(anatomy.tissue, [int(t) for t in _BONES])
+    _vary_density(hu, anatomy, bone, rng, options)
     hu += _texture(anatomy, bone, rng, options)
     _add_cortex(hu, anatomy, bone, rng, options)
     if rng.random() < options.metal:
@@ -87,6 +107,8 @@ def _tissue_values(rng: np.random.Generator, options: RenderOptions) -> Floats:
     for tissue, (low, high) in _RANGES.items():
         middle, half = (low + high) / 2, options.spread * (high - low) / 2
         values[tissue] = rng.uniform(middle - half, middle + half)
+    if options.faint and rng.random() < options.faint:
+        values[Tissue.VERTEBRA] = rng.uniform(*_FAINT_HU)
     # The bones of one body are about equally dense.
     for tissue in _BONES[1:]:
         values[tissue] = values[Tissue.VERTEBRA] * (1 + options.spread * rng.uniform(-0.2, 0.2))
@@ -95,15 +117,49 @@ def _tissue_values(rng: np.random.Generator, options: RenderOptions) -> Floats:
     return values
 
 
+def _vary_density(
+    hu: Floats,
+    anatomy: AnatomyMap,
+    bone: NDArray[np.bool_],
+    rng: np.random.Generator,
+    options: RenderOptions,
+) -> None:
+    """Bone is denser here than there, over a centimetre or two, and vertebral arches than bodies."""
+    share = _drawn(options.uneven, rng)
+    times = _drawn(options.dense_arch, rng)
+    if share > 0:
+        sigma = [6.0 / s for s in anatomy.lattice.spacing[::-1]]
+        hu[bone] *= np.maximum(1 + share * _field(hu.shape, sigma, rng)[bone], 0.2)
+    if times > 1 and anatomy.centroids:
+        z, y, x = (anatomy.vertebrae > 0).nonzero()
+        behind = np.full(256, np.inf)
+        for centroid in (*anatomy.centroids, *anatomy.cut_centroids):
+            behind[centroid.label] = centroid.point[1] + _ARCH_MM
+        arch = (
+            anatomy.lattice.origin[1] + anatomy.lattice.spacing[1] * y
+            > behind[anatomy.vertebrae[z, y, x]]
+        )
+        hu[z[arch], y[arch], x[arch]] *= times
+
+
+def _drawn(ends: tuple[float, float], rng: np.random.Generator) -> np.float32:
+    """A uniform number; a range of one number takes nothing from the generator."""
+    return np.float32(rng.uniform(*ends) if ends[0] < ends[1] else ends[0])
+
+
+def _field(shape: tuple[int, ...], sigma: Sequence[float], rng: np.random.Generator) -> Floats:
+    """Smooth noise with unit standard deviation; sigma in voxels."""
+    noise = rng.standard_normal(shape, np.float32)
+    field = scipy.ndimage.gaussian_filter(noise, sigma, truncate=2.0)
+    return np.asarray(field / max(float(field.std()), 1e-6), np.float32)
+
+
 def _texture(
     anatomy: AnatomyMap, bone: NDArray[np.bool_], rng: np.random.Generator, options: RenderOptions
 ) -> Floats:
     """Trabecular and organ texture: noise of a few millimetres, stronger in bone and lung."""
     sigma = [1.2 / s for s in anatomy.lattice.spacing[::-1]]
-    field = scipy.ndimage.gaussian_filter(
-        rng.standard_normal(anatomy.tissue.shape, np.float32), sigma, truncate=2.0
-    )
-    field /= max(float(field.std()), 1e-6)
+    field = _field(anatomy.tissue.shape, sigma, rng)
     strength = np.float32(rng.uniform(*options.texture_hu))
     weight = np.where(bone, 1.0, np.where(anatomy.tissue == Tissue.LUNG, 1.0, 0.15))
     return np.asarray(strength * field * weight, np.float32)

@@ -88,6 +88,28 @@ def test_a_vertebra_has_a_dense_shell_around_spongy_bone():
     assert profile.argmax() in (4, 5, 18, 19)
 
 
+def test_bone_may_be_hardly_denser_than_muscle():
+    inner = [rendered(cube(), replace(QUIET, faint=1.0), seed)[12, 12, 12] for seed in range(8)]
+    assert 15 <= min(inner) < max(inner) <= 115
+
+
+def test_bone_may_be_uneven_and_its_arch_denser():
+    even, uneven = (
+        rendered(cube(), replace(QUIET, uneven=(share, share)))[8:16, 8:16, 8:16]
+        for share in (0.0, 0.3)
+    )
+    assert even.std() < 2
+    assert 0.1 < uneven.std() / uneven.mean() < 0.5
+    lattice = Lattice.centred((0.0, 0.0, 0.0), 2.0, (24, 40, 24))
+    long = uniform(Tissue.MUSCLE, lattice)
+    long.vertebrae[4:20, 4:36, 4:20] = 20
+    long.tissue[long.vertebrae > 0] = Tissue.VERTEBRA
+    long = replace(long, centroids=(Centroid(20, (0.0, -15.0, 0.0)),))
+    hu = rendered(long, replace(QUIET, dense_arch=(2.0, 2.0))).astype(float)
+    assert hu[12, 30, 12] == pytest.approx(2 * hu[12, 10, 12], rel=0.02)
+    assert hu[2, 2, 2] == pytest.approx(rendered(long, QUIET)[2, 2, 2], abs=1)
+
+
 def test_touching_vertebrae_keep_their_own_shells():
     anatomy = cube()
     anatomy.vertebrae[12:20][anatomy.vertebrae[12:20] > 0] = 21
