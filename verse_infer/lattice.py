@@ -63,11 +63,14 @@ class Lattice:
         return np.asarray(self.direction, dtype=np.float64).reshape(3, 3)
 
     @classmethod
-    def centred(cls, centre: Sequence[float], spacing: float, size: Sequence[int]) -> "Lattice":
-        """Axis-aligned isotropic lattice whose middle lies at centre; size: x, y, z."""
-        first = [c - spacing * (n - 1) / 2 for c, n in zip(centre, size, strict=True)]
+    def centred(
+        cls, centre: Sequence[float], spacing: float | Point, size: Sequence[int]
+    ) -> "Lattice":
+        """Axis-aligned lattice whose middle lies at centre; a single spacing counts for all axes."""
+        x, y, z = spacing if isinstance(spacing, tuple) else (spacing,) * 3
+        first = [c - s * (n - 1) / 2 for c, s, n in zip(centre, (x, y, z), size, strict=True)]
         return cls(
             (first[0], first[1], first[2]),
-            (spacing,) * 3,
+            (x, y, z),
             (int(size[0]), int(size[1]), int(size[2])),
         )

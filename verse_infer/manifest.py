@@ -7,7 +7,7 @@ preprocessing, thresholds, labelling rule. So `--weights DIR` alone reproduces a
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -109,9 +109,11 @@ def _stage(stage: Stage, entry: Mapping[str, Any]) -> StageWeights:
     ]
     if missing:
         raise ValueError(f"{stage}: expected the options {missing} too, got {options}")
+    spacing = _number(stage, entry, "spacing_mm", least=1e-3)
+    _check_crop_offset(options.get("crop_offset_mm", (0.0, 0.0, 0.0)), size, spacing)
     return StageWeights(
         models=models,
-        spacing_mm=_number(stage, entry, "spacing_mm", least=1e-3),
+        spacing_mm=spacing,
         input_size=(size[0], size[1], size[2]),
         smoothing_mm=_number(stage, entry, "smoothing_mm"),
         intensity_divisor=_number(stage, entry, "intensity_divisor", least=1e-3),
@@ -119,6 +121,13 @@ def _stage(stage: Stage, entry: Mapping[str, Any]) -> StageWeights:
         labels=labels,
         options=options,
     )
+
+
+def _check_crop_offset(offset: Any, size: Sequence[int], spacing: float) -> None:
+    """The centroid must lie in the crop; three numbers, LPS mm."""
+    reach = [spacing * (n - 1) / 2 for n in size]
+    if len(offset) != 3 or not all(abs(o) <= r for o, r in zip(offset, reach, strict=True)):
+        raise ValueError(f"crop_offset_mm must be three numbers within ±{reach}, got {offset}")
 
 
 def _number(stage: Stage, entry: Mapping[str, Any], key: str, least: float = 0.0) -> float:

@@ -74,14 +74,25 @@ def vertebra_responses(
 
 
 def crop_lattice(centroid: Centroid, network: Network) -> Lattice:
-    """What the network sees of one vertebra."""
-    return Lattice.centred(centroid.point, network.weights.spacing_mm, network.weights.input_size)
+    """What the network sees of one vertebra; option crop_offset_mm: its middle from the centroid."""
+    weights = network.weights
+    middle = np.add(centroid.point, _crop_offset(network)).tolist()
+    return Lattice.centred(middle, weights.spacing_mm, weights.input_size)
+
+
+def _crop_offset(network: Network) -> NDArray[np.float64]:
+    """LPS mm; most of a vertebra lies behind the centre of its body."""
+    return np.asarray(network.weights.options.get("crop_offset_mm", (0.0, 0.0, 0.0)), np.float64)
 
 
 def vertebra_crops(ct: Ct, centroids: Sequence[Centroid], network: Network) -> Floats:
     """The network's inputs, CT and marker of each vertebra; (n, z, y, x, 2)."""
     weights = network.weights
-    marker = centred_gaussian(weights.input_size, float(weights.options["centroid_sigma"]))
+    marker = gaussian(
+        weights.input_size,
+        -_crop_offset(network) / weights.spacing_mm,
+        float(weights.options["centroid_sigma"]),
+    )
     images = np.empty((len(centroids), *marker.shape, 2), np.float32)
     images[..., 1] = marker
     for image, centroid in zip(images, centroids, strict=True):
@@ -90,9 +101,15 @@ def vertebra_crops(ct: Ct, centroids: Sequence[Centroid], network: Network) -> F
     return images
 
 
-def centred_gaussian(size: tuple[int, int, int], sigma: float) -> Floats:
-    """Gaussian of height 1 in the middle of a lattice; size x, y, z; sigma in voxels; z, y, x."""
-    gx, gy, gz = (np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2) / sigma) ** 2) for n in size)
+def gaussian(size: tuple[int, int, int], place: NDArray[np.float64], sigma: float) -> Floats:
+    """Gaussian of height 1 at a place from a lattice's middle.
+
+    size, place (voxels): x, y, z; sigma in voxels; result z, y, x.
+    """
+    gx, gy, gz = (
+        np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2 - p) / sigma) ** 2)
+        for n, p in zip(size, place, strict=True)
+    )
     return np.asarray(gz[:, None, None] * gy[None, :, None] * gx, np.float32)
 
 

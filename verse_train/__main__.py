@@ -47,14 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--data", type=Path, nargs="+", required=True)
     prepare.add_argument("--cache", type=Path, required=True)
     prepare.set_defaults(command=_prepare)
-    bank = commands.add_parser("synthesise", help="draw synthetic scans for a stage")
-    bank.add_argument("--stage", choices=STAGES, required=True)
-    bank.add_argument("--count", type=int, required=True)
-    bank.add_argument("--seed", type=int, default=1)
-    bank.add_argument("--atlas", type=Path, help="folder of the BodyParts3D meshes")
-    bank.add_argument("--masks", type=Path, nargs="*", default=(), help="real vertebra masks")
-    bank.add_argument("--cache", type=Path, required=True)
-    bank.set_defaults(command=_synthesise)
+    _add_synthetic(commands)
     train = commands.add_parser("train", help="train one stage; continues where it was stopped")
     train.add_argument("--stage", choices=STAGES, required=True)
     train.add_argument("--config", default="compact", choices=("compact", "paper"))
@@ -81,9 +74,40 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--card", type=Path, help="model card to lay beside the manifest")
     export.add_argument("--output", type=Path, required=True)
     export.set_defaults(command=_export)
+    _add_self_label(commands)
     _add_cross_validate(commands)
     _add_import_published(commands)
     return parser
+
+
+def _add_synthetic(commands: Any) -> None:
+    bank = commands.add_parser("synthesise", help="draw synthetic scans for a stage")
+    bank.add_argument("--stage", choices=STAGES, required=True)
+    bank.add_argument("--count", type=int, required=True)
+    bank.add_argument("--seed", type=int, default=1)
+    bank.add_argument("--atlas", type=Path, help="folder of the BodyParts3D meshes")
+    bank.add_argument("--masks", type=Path, nargs="*", default=(), help="real vertebra masks")
+    bank.add_argument("--cache", type=Path, required=True)
+    bank.set_defaults(command=_synthesise)
+    trial = commands.add_parser("trial-scans", help="write synthetic scans with truth to score on")
+    trial.add_argument("--count", type=int, default=100)
+    trial.add_argument("--seed", type=int, default=900, help="not that of a training's bank")
+    trial.add_argument("--atlas", type=Path, help="folder of the BodyParts3D meshes")
+    trial.add_argument("--output", type=Path, required=True)
+    trial.set_defaults(command=_trial_scans)
+
+
+def _add_self_label(commands: Any) -> None:
+    labels = commands.add_parser(
+        "self-label", help="masks of real scans with centroids, by a network, to train stage 3 on"
+    )
+    add = labels.add_argument
+    add("--data", type=Path, nargs="+", required=True, help="annotated data sets")
+    add("--weights", type=Path, required=True, help="weights folder whose stage 3 answers")
+    add("--without", nargs="*", default=(), help="patients held out")
+    add("--reject", nargs="*", default=(), metavar="SCAN:VERTEBRA", help="wrong in the pictures")
+    add("--cache", type=Path, required=True, help="prepared cases and pictures to look at")
+    labels.set_defaults(command=_self_label)
 
 
 def _add_cross_validate(commands: Any) -> None:
@@ -164,6 +188,37 @@ def _synthesise(arguments: argparse.Namespace) -> int:
     if not arguments.masks:
         atlas = voxelise_body(arguments.atlas, spacing) if arguments.atlas else None
         fill_bank(arguments.cache, arguments.stage, arguments.count, arguments.seed, atlas)
+    return 0
+
+
+def _trial_scans(arguments: argparse.Namespace) -> int:
+    from verse_train.synthetic.atlas import voxelise_body
+    from verse_train.synthetic.trial_scans import write_trial_scans
+
+    atlas = voxelise_body(arguments.atlas, 1.0) if arguments.atlas else None
+    paths = write_trial_scans(arguments.output, arguments.count, arguments.seed, atlas)
+    logger.info("%d scans below %s", len(paths), arguments.output)
+    return 0
+
+
+def _self_label(arguments: argparse.Namespace) -> int:
+    from verse_infer.anatomy import VERTEBRAE, label_of
+    from verse_infer.networks import load_networks
+    from verse_train.datasets import find_scans
+    from verse_train.self_labels import self_label
+
+    rejected: dict[str, set[int]] = {}
+    for entry in arguments.reject:
+        scan_name, _, vertebra = entry.rpartition(":")
+        if vertebra not in VERTEBRAE:
+            raise UsageError(f"--reject {entry}: expected SCAN:VERTEBRA, such as sub1:L4")
+        rejected.setdefault(scan_name, set()).add(label_of(vertebra))
+    network = load_networks(arguments.weights)[STAGES[2]]
+    for root in arguments.data:
+        for scan in find_scans(root):
+            if scan.patient not in arguments.without:
+                wrong = rejected.get(scan.name, set())
+                logger.info("%s: %s", scan.name, self_label(scan, network, arguments.cache, wrong))
     return 0
 
 

@@ -39,6 +39,8 @@ class TrainingConfig:
     """One stage's training.
 
     spacing_mm, sample_size: the lattice of a sample; voxels along x, y, z.
+    crop_offset_mm: middle of a vertebra's crop from its centroid, LPS; most of a vertebra lies
+        behind the centre of its body, and its spinous process below.
     smoothing_mm: Gaussian applied to the CT before sampling.
     centroid_jitter_mm: standard deviation of the centroids shown to the segmentation network.
     optimiser: adam or nesterov; rate falls as a half cosine to zero if rate_falls.
@@ -56,6 +58,7 @@ class TrainingConfig:
     rate: float
     augmentation: Augmentation
     smoothing_mm: float = 0.75
+    crop_offset_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     centroid_jitter_mm: float = 0.0
     optimiser: str = "adam"
     rate_falls: bool = False
@@ -144,10 +147,11 @@ _COMPACT = (
         "vertebra_segmentation",
         "compact",
         1.0,
-        (96, 112, 80),
+        (112, 112, 96),
         3_000,
         1e-3,
-        Augmentation(elastic_mm=4.0, noise_hu=80.0, blur_mm=2.0, mirror=True),
+        Augmentation(elastic_mm=4.0, noise_hu=120.0, blur_mm=2.0, mirror=True),
+        crop_offset_mm=(0.0, 18.0, -4.0),
         centroid_jitter_mm=2.5,
         rate_falls=True,
         dice_loss=True,

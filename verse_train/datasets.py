@@ -114,13 +114,14 @@ def prepare_scan(
     ).hexdigest()[:12]
     path = cache / f"{scan.name}_{spacing_mm:g}mm_{key}.npz"
     if not path.exists():
-        save_prepared(path, _prepared(scan, spacing_mm, smoothing_mm, whole=whole))
+        save_prepared(path, prepared_scan(scan, spacing_mm, smoothing_mm, whole=whole))
     return path
 
 
-def _prepared(
+def prepared_scan(
     scan: AnnotatedScan, spacing_mm: float, smoothing_mm: float, *, whole: bool
 ) -> PreparedCase:
+    """The scan at an isotropic spacing; whole: as in prepare_scan."""
     ct = read_ct(scan.ct)
     if ct.source is None:
         raise InputError(f"{scan.ct}: expected a CT read from a file")

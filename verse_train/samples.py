@@ -167,7 +167,8 @@ def _segmentation_sample(
     lattice = Lattice.centred((0.0, 0.0, 0.0), config.spacing_mm, config.sample_size)
     jitter = rng.normal(0.0, config.centroid_jitter_mm, 3)
     target = np.asarray(centroid.point) + jitter
-    spatial = random_map(lattice, target, config.augmentation, rng)
+    middle = target + config.crop_offset_mm
+    spatial = random_map(lattice, middle, config.augmentation, rng)
     points = spatial.scan_points()
     hu = sample_volume(case.hu, case.lattice, points, order=1, outside=OUTSIDE_HU)
     # Linear interpolation of the binary mask, then one half: smoother than the nearest label.

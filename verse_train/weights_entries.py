@@ -9,7 +9,6 @@ from verse_train.config import CONFIGS, TrainingConfig
 _INPUT_SIZES: dict[Stage, tuple[int, int, int]] = {
     "spine_localisation": (64, 64, 128),
     "vertebra_localisation": (96, 96, 128),
-    "vertebra_segmentation": (128, 128, 96),
 }
 
 
@@ -40,11 +39,13 @@ _COMPACT_LABELLING: dict[str, object] = {
 def stage_entry(config_name: str, stage: Stage) -> tuple[StageWeights, Answer]:
     """Manifest entry (without models) of a stage trained with one of our configurations."""
     config = CONFIGS[config_name][stage]
+    last = stage == "vertebra_segmentation"
     labels = LABELS if stage == "vertebra_localisation" else (0,)
     entry = StageWeights(
         models=(),
         spacing_mm=config.spacing_mm,
-        input_size=_INPUT_SIZES[stage],
+        # Stage 3 sees a vertebra as in training; the others whole scans and long tiles.
+        input_size=config.sample_size if last else _INPUT_SIZES[stage],
         smoothing_mm=config.smoothing_mm,
         intensity_divisor=2048.0,
         threshold={
@@ -66,4 +67,4 @@ def _options(config: TrainingConfig) -> dict[str, object]:
         # The papers let tiles overlap by 96 of 128 slices; the published code by 64.
         own = _COMPACT_LABELLING if compact else {"labelling": {"rule": "chain"}}
         return {"tile_overlap": 64, "min_distance": 3, **own}
-    return {"centroid_sigma": config.sigma}
+    return {"centroid_sigma": config.sigma, "crop_offset_mm": list(config.crop_offset_mm)}

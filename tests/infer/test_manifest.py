@@ -132,6 +132,16 @@ def test_a_spine_that_runs_along_the_whole_scan_needs_no_margin(tmp_path):
         read(tmp_path, content)
 
 
+@pytest.mark.parametrize("offset", [[0, 18], [0, 18, 130], [0, float("nan"), 0], "abc", 5])
+def test_a_crop_must_hold_its_centroid(tmp_path, offset):
+    content = good()
+    content["stages"]["vertebra_segmentation"]["options"]["crop_offset_mm"] = [0, 18, -4]
+    assert read(tmp_path, content)
+    content["stages"]["vertebra_segmentation"]["options"]["crop_offset_mm"] = offset
+    with pytest.raises(WeightsError, match="entry missing or wrong"):
+        read(tmp_path, content)
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

@@ -7,8 +7,8 @@ from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
 from verse_infer.lattice import Lattice
 from verse_infer.segmentation import (
-    centred_gaussian,
     crop_lattice,
+    gaussian,
     largest_piece,
     segment_vertebrae,
     voxel_counts,
@@ -127,8 +127,31 @@ def test_voxels_are_counted_by_label():
     assert (counts[0], counts[20], counts[28], counts.sum()) == (56, 3, 1, 60)
 
 
-def test_gaussian_is_highest_in_the_middle():
-    gaussian = centred_gaussian((9, 7, 5), 2.0)
-    assert gaussian.shape == (5, 7, 9)
-    assert gaussian[2, 3, 4] == pytest.approx(1.0)
-    assert gaussian[2, 3, 6] == pytest.approx(np.exp(-0.5))
+def test_gaussian_is_highest_at_its_place():
+    values = gaussian((9, 7, 5), np.zeros(3), 2.0)
+    assert values.shape == (5, 7, 9)
+    assert values[2, 3, 4] == pytest.approx(1.0)
+    assert values[2, 3, 6] == pytest.approx(np.exp(-0.5))
+    shifted = gaussian((9, 7, 5), np.array([1.0, -3.0, 2.0]), 2.0)
+    assert np.unravel_index(shifted.argmax(), shifted.shape) == (4, 0, 5)
+
+
+def test_a_crop_beside_the_centroid_marks_and_segments_the_vertebra_where_it_is():
+    seen = []
+
+    def answer(image):
+        seen.append(image)
+        return (image[..., 1] > np.exp(-0.5 * (9.0 / 3.0) ** 2)).astype(np.float32)[..., None]
+
+    network = fake_network("vertebra_segmentation", answer)
+    options = {**network.weights.options, "crop_offset_mm": [2.0, 8.0, -3.0]}
+    network = replace(network, weights=replace(network.weights, options=options))
+    centre = (3.3, -4.2, 1.7)
+    centroid = Centroid(20, centre)
+    assert np.allclose(crop_lattice(centroid, network).corners().mean(axis=0), (5.3, 3.8, -1.3))
+    mask = segment_vertebrae(ct(), [centroid], network)
+    marked = np.unravel_index(seen[0][..., 1].argmax(), seen[0].shape[:3])
+    assert np.abs(crop_lattice(centroid, network).point(marked[::-1]) - centre).max() < 0.51
+    r = distances(centre)
+    assert (mask[r < 8] == 20).all()
+    assert (mask[r > 10] == 0).all()

@@ -173,6 +173,17 @@ def test_jitter_moves_the_shown_centroid_off_the_true_one():
     assert 1.5 < deviation < 3.5
 
 
+def test_a_segmentation_sample_may_lie_beside_its_centroid():
+    config = config_of("vertebra_segmentation", NOTHING, 2.0, (32, 32, 32))
+    moved = replace(config, crop_offset_mm=(2.0, 8.0, -6.0))
+    plain, beside = drawn(ball_case(), config), drawn(ball_case(), moved)
+    # The sample's middle moves by +1, +4, -3 voxels, so that what it shows moves the other way.
+    for image in (plain.image[..., 0], plain.image[..., 1], plain.target[..., 0]):
+        assert image.std() > 0
+    assert np.allclose(beside.image[3:, :-4, :-1], plain.image[:-3, 4:, 1:], atol=1e-4)
+    assert np.array_equal(beside.target[3:, :-4, :-1], plain.target[:-3, 4:, 1:])
+
+
 def test_without_a_mask_there_is_no_segmentation_sample():
     with pytest.raises(ValueError, match="balls has no mask"):
         drawn(replace(ball_case(), mask=None), config_of("vertebra_segmentation"))

@@ -41,6 +41,13 @@ def test_each_stage_has_the_options_that_inference_asks_for(name):
     assert options[2]["centroid_sigma"] == CONFIGS[name][STAGES[2]].sigma
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_vertebra_is_shown_as_in_training(name):
+    config, entry = CONFIGS[name][STAGES[2]], stage_entry(name, STAGES[2])[0]
+    assert entry.input_size == config.sample_size
+    assert tuple(entry.options["crop_offset_mm"]) == config.crop_offset_mm
+
+
 def test_the_papers_size_is_labelled_as_published_the_compact_one_by_bodies():
     paper, compact = (stage_entry(name, STAGES[1])[0] for name in ("paper", "compact"))
     assert labelling_rule(paper, None) == ChainRule()

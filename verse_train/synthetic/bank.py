@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from verse_infer.centroids import Centroid
 from verse_infer.ct import SourceGeometry, from_source
 from verse_infer.grid_geometry import grid_geometry
-from verse_infer.lattice import Lattice
+from verse_infer.lattice import Lattice, Point
 from verse_infer.verse_files import read_centroids
 from verse_train.datasets import patient_of
 from verse_train.networks import Stage
@@ -79,7 +79,10 @@ def _invented(spacing: float, size: tuple[int, int, int], rng: np.random.Generat
 
 
 def cut_out(
-    atlas: AnatomyMap, spacing: float, size: tuple[int, int, int], rng: np.random.Generator
+    atlas: AnatomyMap,
+    spacing: float | Point,
+    size: tuple[int, int, int],
+    rng: np.random.Generator,
 ) -> AnatomyMap:
     """A field of view of an atlas body around a random vertebra; labels of the nearest voxel."""
     centre = atlas.centroids[int(rng.integers(len(atlas.centroids)))].point

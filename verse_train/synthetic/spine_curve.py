@@ -38,7 +38,12 @@ class Posed:
 
 def variant_names(rng: np.random.Generator) -> tuple[str, ...]:
     """A column of vertebrae, head to foot; one in ten has L6, T13, no T12 or no L5."""
-    kind = rng.choice(["regular", "L6", "T13", "no T12", "no L5"], p=[0.9, 0.04, 0.02, 0.02, 0.02])
+    kinds = ["regular", "L6", "T13", "no T12", "no L5"]
+    return column_of(str(rng.choice(kinds, p=[0.9, 0.04, 0.02, 0.02, 0.02])))
+
+
+def column_of(kind: str) -> tuple[str, ...]:
+    """The column of a kind: regular, L6, T13, or one that lacks a vertebra, such as "no T12"."""
     names = list(REGULAR)
     if kind == "L6":
         names.append("L6")

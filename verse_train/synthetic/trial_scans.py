@@ -1,0 +1,101 @@
+"""Synthetic scans of all kinds to measure weights on: drawn like training scans, by other seeds."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_infer.anatomy import label_of
+from verse_infer.lattice import Lattice, Point
+from verse_train.synthetic.anatomy_map import AnatomyMap
+from verse_train.synthetic.bank import cut_out
+from verse_train.synthetic.procedural import invent_anatomy
+from verse_train.synthetic.rendering import TRAINING, render_ct
+from verse_train.synthetic.scan_files import write_scan
+from verse_train.synthetic.spine_curve import column_of
+
+#: Kinds of invented columns, in turn; every second scan shows the atlas body where there is one.
+KINDS = ("regular", "L6", "regular", "T13", "regular", "no T12", "regular", "no L5")
+#: What must be in view, lest the scan looks like a regular one; heights of the view above it, mm.
+TELLING = {"L6": ("L5", "L6"), "T13": ("T13",), "no T12": ("T11", "L1"), "no L5": ("L4",)}
+TELLING_MM = (180.0, 330.0)
+#: Slices averaged into one: with 0.5 to 1 mm each this gives slices of 0.5 to 5 mm.
+MERGED_SLICES = (1, 1, 3, 5)
+#: Extent in x and y, mm; along z it is drawn. Spacings in plane and along z before merging, mm.
+EXTENT_MM = (220.0, 200.0)
+HEIGHTS_MM = (120.0, 420.0)
+SPACINGS_MM = (0.7, 1.1)
+SLICES_MM = (0.5, 1.0)
+
+
+def write_trial_scans(
+    folder: Path, count: int, seed: int, atlas: AnatomyMap | None = None
+) -> list[Path]:
+    """Write scans 0 to count - 1 of a seed as a restructured VerSe data set; returns the CTs' paths.
+
+    Those that exist already are kept. atlas: a real body at about 1 mm, shown by every second scan.
+    """
+    paths = []
+    for number in range(count):
+        name = f"sub-synthetic{seed}n{number:03d}"
+        path = folder / "rawdata" / name / f"{name}_ct.nii.gz"
+        if not path.exists():
+            rng = np.random.default_rng((seed, number))
+            write_scan(folder, name, *draw_scan(number, rng, atlas))
+        paths.append(path)
+    return paths
+
+
+def draw_scan(
+    number: int, rng: np.random.Generator, atlas: AnatomyMap | None = None
+) -> tuple[AnatomyMap, NDArray[np.int16]]:
+    """Anatomy and HU of one scan, z, y, x on the anatomy's lattice; at least two whole vertebrae."""
+    merged = int(rng.choice(MERGED_SLICES))
+    in_plane, slices = rng.uniform(*SPACINGS_MM), rng.uniform(*SLICES_MM)
+    heights = rng.uniform(*HEIGHTS_MM)
+    size = (
+        int(EXTENT_MM[0] / in_plane),
+        int(EXTENT_MM[1] / in_plane),
+        merged * int(heights / slices / merged),
+    )
+    spacing = (in_plane, in_plane, slices)
+    kind = "regular" if atlas is not None and number % 2 else KINDS[number // 2 % len(KINDS)]
+    needed = {label_of(name) for name in TELLING.get(kind, ())}
+    while True:
+        if atlas is not None and number % 2:
+            anatomy = cut_out(atlas, spacing, size, rng)
+        else:
+            anatomy = _invented(kind, spacing, size, rng)
+        labels = {centroid.label for centroid in anatomy.centroids}
+        if len(labels) > 1 and labels.issuperset(needed):
+            return _merge_slices(anatomy, render_ct(anatomy, rng, TRAINING), merged)
+
+
+def _invented(
+    kind: str, spacing: Point, size: tuple[int, int, int], rng: np.random.Generator
+) -> AnatomyMap:
+    """An invented body; an irregular column is irregular below the chest."""
+    lattice = Lattice.centred((0.0, -25.0, 0.0), spacing, size)
+    height = rng.uniform(-310, 280) if kind == "regular" else rng.uniform(*TELLING_MM)
+    middle = (rng.uniform(-15, 15), 0.0, height)
+    return invent_anatomy(lattice, rng, names=column_of(kind), middle=middle)
+
+
+def _merge_slices(
+    anatomy: AnatomyMap, hu: NDArray[np.int16], count: int
+) -> tuple[AnatomyMap, NDArray[np.int16]]:
+    """Thick slices: means of `count` (odd) thin ones, with the anatomy of the middle one."""
+    lattice = anatomy.lattice
+    x, y, z = lattice.origin
+    width, depth, height = lattice.spacing
+    thick = Lattice(
+        (x, y, z + height * (count // 2)),
+        (width, depth, height * count),
+        (lattice.size[0], lattice.size[1], lattice.size[2] // count),
+    )
+    means = hu.reshape(-1, count, *hu.shape[1:]).mean(axis=1, dtype=np.float32)
+    middle = slice(count // 2, None, count)
+    tissue, vertebrae = anatomy.tissue[middle], anatomy.vertebrae[middle]
+    merged = replace(anatomy, tissue=tissue, vertebrae=vertebrae, lattice=thick)
+    return merged, np.rint(means).astype(np.int16)
