@@ -114,7 +114,8 @@ class Pipeline:
         logger.info("vertebra localisation: %.1f s, %s", seconds["vertebra localisation"], names)
         if not centroids:
             flags.append(NO_VERTEBRAE)
-        flags.extend(uncertain(centroids))
+        options = self.networks["vertebra_localisation"].weights.options
+        flags.extend(uncertain(centroids, float(options.get("usual_response", 0.0))))
         return spine, centroids
 
     def _locate_vertebrae(self, ct: Ct, spine: SpineRegion) -> tuple[Centroid, ...]:

@@ -28,19 +28,20 @@ LEAST_POSTERIOR_MM = 20.0
 #: real ones grow about sevenfold from C3 to L5.
 FEWEST_VERTEBRAE = 6
 LEAST_GROWTH = 0.7
-#: Median height of the heatmaps at the vertebrae. With the bundled weights it is 0.5 to 0.8 in real
-#: CTs, and 0.05 to 0.3 where patients are stored turned.
-LEAST_RESPONSE = 0.35
 
 
-def uncertain(centroids: Sequence[Centroid]) -> Iterator[str]:
-    """Flags about located vertebrae (not about given ones, which have no response)."""
+def uncertain(centroids: Sequence[Centroid], usual_response: float = 0.0) -> Iterator[str]:
+    """Flags about located vertebrae (not about given ones, which have no response).
+
+    usual_response: median height of the heatmaps at the vertebrae below which their weights do not
+    fall in scans they can read; 0 where it is not known.
+    """
     if len(centroids) == 1:
         yield f"{UNCERTAIN}only one vertebra found"
     elif centroids:
         median = float(np.median([c.response for c in centroids]))
-        if median < LEAST_RESPONSE:
-            yield f"{UNCERTAIN}median response {median:.2f}, usual are 0.5 and more"
+        if median < usual_response:
+            yield f"{UNCERTAIN}median response {median:.2f}, usual are {usual_response:g} and more"
 
 
 def implausible(ct: Ct, centroids: Sequence[Centroid], mask: NDArray[np.uint8]) -> Iterator[str]:

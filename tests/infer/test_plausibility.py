@@ -64,7 +64,12 @@ def test_too_little_is_no_reason_for_a_flag():
 )
 def test_low_heatmaps_and_single_vertebrae_are_flagged(responses, phrase):
     centroids = [Centroid(n + 1, (0.0, 0.0, -30.0 * n), r) for n, r in enumerate(responses)]
-    flags = list(uncertain(centroids))
+    flags = list(uncertain(centroids, usual_response=0.35))
     assert [UNCERTAIN in flag and phrase in flag for flag in flags] == (
         [] if phrase is None else [True]
     )
+
+
+def test_heights_of_heatmaps_say_nothing_where_the_weights_do_not_state_the_usual_ones():
+    centroids = [Centroid(n + 1, (0.0, 0.0, -30.0 * n), 0.01) for n in range(4)]
+    assert list(uncertain(centroids)) == []
