@@ -21,6 +21,8 @@ from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
 from verse_train.synthetic.procedural import invent_anatomy
 from verse_train.synthetic.rendering import TRAINING, RenderOptions, render_ct
 
+#: Share of invented vertebrae with a fracture or osteophytes.
+DEFORMED = 0.15
 #: Spacing of the bank and the size of a scan (x, y) for each stage; z is drawn for each scan, mm.
 _LATTICES: dict[Stage, tuple[float, tuple[int, int], tuple[float, float]]] = {
     "spine_localisation": (4.0, (100, 80), (100.0, 700.0)),
@@ -75,7 +77,8 @@ def prepared(
 def _invented(spacing: float, size: tuple[int, int, int], rng: np.random.Generator) -> AnatomyMap:
     """An invented body; the field of view lies anywhere along its spine."""
     lattice = Lattice.centred((0.0, -25.0, 0.0), spacing, size)
-    return invent_anatomy(lattice, rng, middle=(rng.uniform(-15, 15), 0.0, rng.uniform(-310, 280)))
+    middle = (rng.uniform(-15, 15), 0.0, rng.uniform(-310, 280))
+    return invent_anatomy(lattice, rng, middle=middle, deformed=DEFORMED)
 
 
 def cut_out(

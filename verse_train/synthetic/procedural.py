@@ -14,7 +14,13 @@ from verse_infer.lattice import Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
 from verse_train.synthetic.spine_curve import Posed, pose_spine, variant_names
 from verse_train.synthetic.torso import add_pelvis, add_ribs, add_skull, soft_tissue
-from verse_train.synthetic.vertebra_shape import extent_mm, inside_vertebra, shape_of
+from verse_train.synthetic.vertebra_shape import (
+    VertebraShape,
+    deformed_shape,
+    extent_mm,
+    inside_vertebra,
+    shape_of,
+)
 
 #: A vertebra is whole if at most this share of it lies outside the lattice: rounding, not a cut.
 _CUT_SHARE = 0.005
@@ -27,11 +33,13 @@ def invent_anatomy(
     names: Sequence[str] | None = None,
     middle: Sequence[float] = (0.0, 0.0, 0.0),
     variation: float = 1.0,
+    deformed: float = 0.0,
 ) -> AnatomyMap:
     """A body on an axis-aligned lattice, its whole spine posed around `middle` (LPS mm).
 
     names: the vertebrae of the column, head to foot; a random column if None. The lattice is the
     field of view: it may cut the spine anywhere. variation: 0 is the mean anatomy, 1 the full range.
+    deformed: share of the vertebrae with a fracture or osteophytes.
     """
     column = tuple(names) if names else variant_names(rng)
     spine = [
@@ -42,10 +50,12 @@ def invent_anatomy(
     vertebrae = np.zeros(lattice.shape, np.uint8)
     _add_discs(tissue, lattice, spine)
     _add_canal(tissue, lattice, spine)
-    shares = {
-        vertebra.label: _add_vertebra(tissue, vertebrae, lattice, vertebra, rng, variation)
-        for vertebra in spine
-    }
+    shares = {}
+    for vertebra in spine:
+        shape = shape_of(vertebra.label, vertebra.distance, rng, variation)
+        if deformed and rng.random() < deformed:
+            shape = deformed_shape(shape, rng)
+        shares[vertebra.label] = _add_vertebra(tissue, vertebrae, lattice, vertebra, shape)
     add_ribs(tissue, lattice, spine)
     add_pelvis(tissue, lattice, spine, rng)
     add_skull(tissue, lattice, spine)
@@ -58,11 +68,9 @@ def _add_vertebra(
     vertebrae: NDArray[np.uint8],
     lattice: Lattice,
     vertebra: Posed,
-    rng: np.random.Generator,
-    variation: float,
+    shape: VertebraShape,
 ) -> float:
     """Draw one vertebra where no other is; returns the share of its volume inside the lattice."""
-    shape = shape_of(vertebra.label, vertebra.distance, rng, variation)
     low, high = extent_mm(shape)
     corners = np.array(
         [[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from verse_infer.anatomy import label_of
 from verse_infer.lattice import Lattice, Point
 from verse_train.synthetic.anatomy_map import AnatomyMap
-from verse_train.synthetic.bank import cut_out
+from verse_train.synthetic.bank import DEFORMED, cut_out
 from verse_train.synthetic.procedural import invent_anatomy
 from verse_train.synthetic.rendering import TRAINING, render_ct
 from verse_train.synthetic.scan_files import write_scan
@@ -79,7 +79,7 @@ def _invented(
     lattice = Lattice.centred((0.0, -25.0, 0.0), spacing, size)
     height = rng.uniform(-310, 280) if kind == "regular" else rng.uniform(*TELLING_MM)
     middle = (rng.uniform(-15, 15), 0.0, height)
-    return invent_anatomy(lattice, rng, names=column_of(kind), middle=middle)
+    return invent_anatomy(lattice, rng, names=column_of(kind), middle=middle, deformed=DEFORMED)
 
 
 def _merge_slices(

@@ -6,7 +6,7 @@ the rest and for depths and processes, Panjabi et al. (Spine 1991 cervical, 1991
 lumbar), rounded. They are means to look like a spine, not anatomical references.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,11 @@ _ATLAS_HALF_MM = (40.0, 22.0, 10.0)
 
 @dataclass(frozen=True, slots=True)
 class VertebraShape:
-    """Dimensions of one vertebra, mm."""
+    """Dimensions of one vertebra, mm.
+
+    wedge: share of the body's height lost at its front. biconcave: share lost in the middle of its
+    endplates. osteophytes: how far the rims of its endplates grow sideways and forward.
+    """
 
     label: int
     width: float
@@ -52,6 +56,9 @@ class VertebraShape:
     sweep: float
     spinous: float
     slope: float
+    wedge: float = 0.0
+    biconcave: float = 0.0
+    osteophytes: float = 0.0
 
     @property
     def canal_centre(self) -> float:
@@ -72,6 +79,22 @@ def shape_of(
     )
 
 
+def deformed_shape(shape: VertebraShape, rng: np.random.Generator) -> VertebraShape:
+    """A wedge fracture, a biconcave one, osteophytes, or both of the last.
+
+    Losses of height reach from mild to severe after Genant (J Bone Miner Res 1993: 20 to 40 % and
+    more). C1 has no body.
+    """
+    if shape.label == label_of("C1"):
+        return shape
+    kind = rng.integers(4)
+    if kind == 0:
+        return replace(shape, wedge=rng.uniform(0.15, 0.55))
+    biconcave = 0.0 if kind == 1 else rng.uniform(0.15, 0.5)
+    osteophytes = 0.0 if kind == 2 else rng.uniform(0.06, 0.16) * shape.depth
+    return replace(shape, biconcave=biconcave, osteophytes=osteophytes)
+
+
 def extent_mm(shape: VertebraShape) -> tuple[Vector, Vector]:
     """Lower and upper corner of a local box that holds the whole vertebra."""
     if shape.label == label_of("C1"):
@@ -80,7 +103,8 @@ def extent_mm(shape: VertebraShape) -> tuple[Vector, Vector]:
     side = max(shape.span + 6, shape.width / 2 + 2, 30.0)
     drop = 0.8 * shape.height + shape.spinous * shape.slope + 8
     top = 1.25 * shape.height + 9 if shape.label == label_of("C2") else 1.6 * shape.height
-    return np.array([-side, -shape.depth / 2 - 4, -drop]), np.array([side, back, top])
+    front = shape.depth / 2 + 4 + shape.osteophytes
+    return np.array([-side, -front, -drop]), np.array([side, back, top])
 
 
 def inside_vertebra(shape: VertebraShape, local: Vector) -> Inside:
@@ -97,16 +121,23 @@ def inside_vertebra(shape: VertebraShape, local: Vector) -> Inside:
 
 
 def _body(shape: VertebraShape, x: Vector, y: Vector, z: Vector) -> Inside:
-    """Elliptic cylinder with a waist, flattened where it faces the canal."""
+    """Elliptic cylinder with a waist, as its deformities have changed it."""
     relative = np.clip(2 * z / shape.height, -1, 1)
     waist = 0.90 + 0.10 * relative**2
-    ellipse = (
-        np.abs(2 * x / (shape.width * waist)) ** 2.4 + np.abs(2 * y / (shape.depth * waist)) ** 2.4
+    # Spurs grow at the rims of the endplates, here more and there less, not towards the canal.
+    spurs = shape.osteophytes * relative**6 * (1.2 + np.sin(3 * np.arctan2(y, x))) / 2.2
+    spurs = np.where(y < 0.25 * shape.depth, spurs, 0.0)
+    ellipse, spurred = (
+        np.abs(2 * x / (shape.width * waist + grown)) ** 2.4
+        + np.abs(2 * y / (shape.depth * waist + grown)) ** 2.4
+        for grown in (0.0, 2 * spurs)
     )
     # Endplates are slightly concave.
     rim = np.clip(ellipse, 0, 1)
-    half = shape.height / 2 * (0.93 + 0.07 * rim)
-    return np.asarray((ellipse < 1) & (np.abs(z) < half))
+    half = shape.height / 2 * (0.93 + 0.07 * rim - shape.biconcave * (1 - rim))
+    # The upper endplate of a wedge sinks more than the lower.
+    loss = 2 * shape.wedge * np.clip(0.5 - y / shape.depth, 0, 1)
+    return np.asarray((spurred < 1) & (z < half * (1 - 0.7 * loss)) & (z > half * (0.3 * loss - 1)))
 
 
 def _canal(shape: VertebraShape, x: Vector, y: Vector, wall: float) -> Inside:

@@ -1,9 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.ndimage
 
 from verse_infer.anatomy import CRANIOCAUDAL_LABELS, label_of, name_of
-from verse_train.synthetic.vertebra_shape import VertebraShape, extent_mm, inside_vertebra, shape_of
+from verse_train.synthetic.vertebra_shape import (
+    VertebraShape,
+    deformed_shape,
+    extent_mm,
+    inside_vertebra,
+    shape_of,
+)
 
 #: Mean distances of neighbouring centres, roughly; mm.
 DISTANCE = {"C": 16.0, "T": 23.0, "L": 33.0}
@@ -45,6 +53,47 @@ def test_the_body_leaves_room_for_the_disc():
     for name in LEVELS:
         shape = mean_shape(name)
         assert 0.7 < shape.height / DISTANCE[name[0]] < 0.85
+
+
+def heights(shape, front):
+    """Height of the body in the median plane, at a share of its depth before its centre."""
+    z = np.arange(-40, 40, 0.25)
+    y = np.full_like(z, -front * shape.depth)
+    points = np.stack([np.zeros_like(z), y, z], axis=-1)
+    return 0.25 * inside_vertebra(shape, points).sum()
+
+
+def test_a_wedge_is_lower_in_front_and_a_biconcave_body_in_the_middle():
+    plain = mean_shape("T12")
+    wedge, biconcave = replace(plain, wedge=0.4), replace(plain, biconcave=0.4)
+    assert heights(wedge, 0.45) / heights(plain, 0.45) == pytest.approx(0.62, abs=0.04)
+    assert heights(wedge, -0.45) / heights(plain, -0.45) > 0.95
+    assert heights(biconcave, 0.0) / heights(plain, 0.0) == pytest.approx(0.57, abs=0.04)
+    assert heights(biconcave, 0.47) / heights(plain, 0.47) > 0.85
+
+
+def test_osteophytes_widen_the_rims_and_leave_waist_and_canal():
+    plain = mean_shape("L3")
+    spurs = replace(plain, osteophytes=5.0)
+    points, before = voxels(plain)
+    after = inside_vertebra(spurs, points)
+    grown = points[after & ~before]
+    assert len(grown) > 50
+    assert not (before & ~after).any()
+    assert (np.abs(grown[:, 2]) > 0.25 * plain.height).all()
+    assert (grown[:, 1] < 0.3 * plain.depth).all()
+    low, high = extent_mm(spurs)
+    assert (grown >= low).all()
+    assert (grown <= high).all()
+
+
+def test_deformities_are_of_all_kinds_and_spare_c1():
+    shape = mean_shape("T8")
+    rng = np.random.default_rng(0)
+    drawn = [deformed_shape(shape, rng) for _ in range(60)]
+    kinds = {(d.wedge > 0, d.biconcave > 0, d.osteophytes > 0) for d in drawn}
+    assert kinds == {(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1)}
+    assert deformed_shape(mean_shape("C1"), rng) == mean_shape("C1")
 
 
 def test_variation_is_ten_percent_at_most_and_follows_the_seed():
