@@ -110,6 +110,9 @@ def _stage(stage: Stage, entry: Mapping[str, Any]) -> StageWeights:
     if missing:
         raise ValueError(f"{stage}: expected the options {missing} too, got {options}")
     spacing = _number(stage, entry, "spacing_mm", least=1e-3)
+    merging = options.get("tile_merging", "max")
+    if merging not in ("max", "mean"):
+        raise ValueError(f"{stage}: tile_merging must be max or mean, got {merging!r}")
     _check_crop_offset(options.get("crop_offset_mm", (0.0, 0.0, 0.0)), size, spacing)
     return StageWeights(
         models=models,

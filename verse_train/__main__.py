@@ -86,6 +86,7 @@ def _add_synthetic(commands: Any) -> None:
     bank.add_argument("--count", type=int, required=True)
     bank.add_argument("--seed", type=int, default=1)
     bank.add_argument("--atlas", type=Path, help="folder of the BodyParts3D meshes")
+    bank.add_argument("--landmarks", type=Path, help="folder of the VerSe centroids to bend it to")
     bank.add_argument("--masks", type=Path, nargs="*", default=(), help="real vertebra masks")
     bank.add_argument("--cache", type=Path, required=True)
     bank.set_defaults(command=_synthesise)
@@ -179,15 +180,20 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 
 def _synthesise(arguments: argparse.Namespace) -> int:
+    from verse_train.centroid_statistics import read_unique_scans
     from verse_train.synthetic.atlas import voxelise_body
     from verse_train.synthetic.bank import bank_spacing, fill_bank, fill_mask_bank
+    from verse_train.synthetic.bending import Configuration
 
     spacing = bank_spacing(arguments.stage)
     for mask in arguments.masks:
         fill_mask_bank(arguments.cache, mask, arguments.count, arguments.seed)
     if not arguments.masks:
         atlas = voxelise_body(arguments.atlas, spacing) if arguments.atlas else None
-        fill_bank(arguments.cache, arguments.stage, arguments.count, arguments.seed, atlas)
+        spines: list[Configuration] = []
+        if arguments.landmarks:
+            spines = list(read_unique_scans(arguments.landmarks).values())
+        fill_bank(arguments.cache, arguments.stage, arguments.count, arguments.seed, atlas, spines)
     return 0
 
 

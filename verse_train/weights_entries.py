@@ -16,6 +16,9 @@ _INPUT_SIZES: dict[Stage, tuple[int, int, int]] = {
 #: places of the tiles. The heatmaps of a short training overlap, so that the place of a body and its
 #: name are found apart.
 _COMPACT_LABELLING: dict[str, object] = {
+    # Overlapping tiles often disagree about names; the maximum would believe each of them.
+    "tile_merging": "mean",
+    "mirror_image": True,
     # In real CTs the median is 0.5 to 0.8, and 0.05 to 0.3 where patients are stored turned.
     "usual_response": 0.35,
     "bodies": {

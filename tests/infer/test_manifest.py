@@ -132,6 +132,15 @@ def test_a_spine_that_runs_along_the_whole_scan_needs_no_margin(tmp_path):
         read(tmp_path, content)
 
 
+def test_tiles_are_merged_in_a_known_way(tmp_path):
+    content = good()
+    content["stages"][LOCALISATION]["options"]["tile_merging"] = "mean"
+    assert read(tmp_path, content)
+    content["stages"][LOCALISATION]["options"]["tile_merging"] = "sum"
+    with pytest.raises(WeightsError, match="tile_merging must be max or mean, got 'sum'"):
+        read(tmp_path, content)
+
+
 @pytest.mark.parametrize("offset", [[0, 18], [0, 18, 130], [0, float("nan"), 0], "abc", 5])
 def test_a_crop_must_hold_its_centroid(tmp_path, offset):
     content = good()

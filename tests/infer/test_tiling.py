@@ -45,3 +45,26 @@ def test_every_tile_has_the_same_size_and_the_maximum_wins(batch, groups):
 def test_short_image_is_run_whole():
     image = np.arange(32, dtype=np.float32).reshape(8, 2, 2, 1)
     assert np.array_equal(predict_tiled(image, lambda x: x, tile=16, overlap=4), image)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_means_of_tiles_change_smoothly_from_one_to_the_next(batch):
+    """A network that answers with its tile's number."""
+    numbers = iter(range(1, 9))
+
+    def network(images):
+        return np.stack([np.full((*i.shape[:3], 1), next(numbers), np.float32) for i in images])
+
+    image = np.zeros((40, 4, 4, 1), np.float32)
+    output = predict_tiled(image, network, 16, 4, batch, merging="mean")[:, 0, 0, 0]
+    assert output[:12] == pytest.approx(1)
+    assert output[-12:] == pytest.approx(3)
+    assert (np.diff(output) >= -1e-6).all()
+    assert output[13:15].mean() == pytest.approx(1.5, abs=0.01)
+
+
+@given(st.integers(17, 90), st.integers(0, 15))
+def test_tiles_that_agree_have_their_own_values_as_mean(length, overlap):
+    image = np.random.default_rng(length).uniform(-1, 1, (length, 2, 2, 3)).astype(np.float32)
+    output = predict_tiled(image, lambda x: x, 16, overlap, merging="mean")
+    assert output == pytest.approx(image, abs=1e-5)

@@ -18,6 +18,7 @@ from verse_train.datasets import patient_of
 from verse_train.networks import Stage
 from verse_train.prepared import PreparedCase, save_prepared
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
+from verse_train.synthetic.bending import Configuration, bend_to, bent_body
 from verse_train.synthetic.procedural import invent_anatomy
 from verse_train.synthetic.rendering import TRAINING, RenderOptions, render_ct
 
@@ -26,7 +27,7 @@ DEFORMED = 0.15
 #: Spacing of the bank and the size of a scan (x, y) for each stage; z is drawn for each scan, mm.
 _LATTICES: dict[Stage, tuple[float, tuple[int, int], tuple[float, float]]] = {
     "spine_localisation": (4.0, (100, 80), (100.0, 700.0)),
-    "vertebra_localisation": (2.0, (120, 120), (110.0, 420.0)),
+    "vertebra_localisation": (2.0, (120, 120), (140.0, 480.0)),
     "vertebra_segmentation": (1.0, (150, 150), (110.0, 150.0)),
 }
 
@@ -36,16 +37,36 @@ def bank_spacing(stage: Stage) -> float:
     return _LATTICES[stage][0]
 
 
-def fill_bank(folder: Path, stage: Stage, count: int, seed: int, atlas: AnatomyMap | None) -> None:
+def fill_bank(
+    folder: Path,
+    stage: Stage,
+    count: int,
+    seed: int,
+    atlas: AnatomyMap | None,
+    configurations: Sequence[Configuration] = (),
+) -> None:
     """Draw scans 0 to count - 1 of a seed; those that exist already are kept.
 
     atlas: a real body (1 mm or the stage's spacing); where given, half of the scans show it.
+    configurations: centroids of real spines; where given, the atlas is bent to a random one of them.
     """
     for number in range(count):
         path = folder / f"synthetic-{seed}-{number:04d}.npz"
         if not path.exists():
             rng = np.random.default_rng((seed, number))
-            save_prepared(path, _draw(path.stem, stage, atlas if number % 2 else None, rng))
+            body = _bent(atlas, configurations, rng) if atlas is not None and number % 2 else None
+            save_prepared(path, _draw(path.stem, stage, body, rng))
+
+
+def _bent(
+    atlas: AnatomyMap, configurations: Sequence[Configuration], rng: np.random.Generator
+) -> AnatomyMap:
+    """The atlas on the first random configuration that it can be bent to; as it is without any."""
+    for index in rng.permutation(len(configurations)):
+        bend = bend_to(atlas, configurations[index])
+        if bend is not None:
+            return bent_body(atlas, bend)
+    return atlas
 
 
 def _draw(
