@@ -20,6 +20,7 @@ class Augmentation:
         along one random axis, each used on half of the samples.
     mirror: reflect left and right on half of the samples.
     field_of_view_cuts: on half of the samples end the scan at random heights, as scans do.
+    spineless: share of the samples that show a part of the scan without any of its spine.
     """
 
     rotation_deg: float = 15.0
@@ -32,6 +33,7 @@ class Augmentation:
     blur_mm: float = 0.0
     mirror: bool = False
     field_of_view_cuts: bool = False
+    spineless: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ _COMPACT = (
             noise_hu=20.0,
             mirror=True,
             field_of_view_cuts=True,
+            spineless=0.15,
         ),
         rate_falls=True,
         near_weight=5.0,
@@ -139,6 +142,7 @@ _COMPACT = (
             blur_mm=1.5,
             mirror=True,
             field_of_view_cuts=True,
+            spineless=0.1,
         ),
         rate_falls=True,
         sigma=2.0,

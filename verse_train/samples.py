@@ -4,25 +4,25 @@ A sample is a function of the prepared case, the configuration and a random gene
 so a training is repeatable by its seed, and resumable.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.anatomy import CRANIOCAUDAL_LABELS, LABELS
+from verse_infer.anatomy import LABELS
 from verse_infer.centroids import Centroid
 from verse_infer.lattice import Lattice
 from verse_train.augmentation import SpatialMap, change_intensities, random_map, sample_volume
 from verse_train.config import TrainingConfig
+from verse_train.fields_of_view import (
+    OUTSIDE_HU,
+    cut_field_of_view,
+    spine_points,
+    without_spine,
+)
 from verse_train.prepared import PreparedCase
 
 Floats = NDArray[np.float32]
-#: Distance of a vertebra's centre to a cut, as a share of the distance to its neighbours: from 0.9
-#: on the vertebra is whole and a target; below 0.5 its body is cut and it is none; between, only
-#: its processes are cut, and an answer there counts as neither right nor wrong.
-SURELY_WHOLE = 0.9
-SURELY_CUT = 0.5
-OUTSIDE_HU = -1024.0
 #: Most points near which a heatmap answer is neither right nor wrong.
 MAX_IGNORED = 8
 
@@ -44,10 +44,9 @@ def draw_sample(case: PreparedCase, config: TrainingConfig, rng: np.random.Gener
     """A random sample of a case for the stage of the configuration."""
     if config.stage == "vertebra_segmentation":
         return _segmentation_sample(case, config, rng)
-    if config.augmentation.field_of_view_cuts and rng.random() < 0.5:
-        case = cut_field_of_view(case, rng)
+    case = _viewed(case, config, rng)
     lattice = Lattice.centred((0.0, 0.0, 0.0), config.spacing_mm, config.sample_size)
-    points = _points(case)
+    points = spine_points(case)
     centre = points.mean(axis=0) if len(points) else case.lattice.corners().mean(axis=0)
     spatial = random_map(lattice, _crop_centre(case, centre, config, rng), config.augmentation, rng)
     hu = sample_volume(case.hu, case.lattice, spatial.scan_points(), order=1, outside=OUTSIDE_HU)
@@ -57,47 +56,16 @@ def draw_sample(case: PreparedCase, config: TrainingConfig, rng: np.random.Gener
     return Sample(image, _landmark_rows(case, spatial))
 
 
-def cut_field_of_view(case: PreparedCase, rng: np.random.Generator) -> PreparedCase:
-    """The same scan ending earlier at the top, the bottom or both; halved vertebrae are no targets."""
-    points = _points(case)
-    if len(points) < 4:
-        return case
-    bottom, top = points[:, 2].min(), points[:, 2].max()
-    low = rng.uniform(bottom, (bottom + top) / 2) if rng.random() < 0.5 else -np.inf
-    high = rng.uniform((bottom + top) / 2, top) if rng.random() < 0.5 else np.inf
-    if high - low < 80.0:
-        return case
-    z = case.lattice.origin[2] + case.lattice.spacing[2] * np.arange(case.hu.shape[0])
-    hu = np.where(((z >= low) & (z <= high))[:, None, None], case.hu, np.int16(OUTSIDE_HU))
-    heights = _heights(case)
-    kept, cut = [], []
-    for centroid in case.centroids:
-        room = heights[centroid.label]
-        margin = min(centroid.point[2] - low, high - centroid.point[2]) / room
-        if margin >= SURELY_WHOLE:
-            kept.append(centroid)
-        elif margin >= SURELY_CUT:
-            cut.append(centroid)
-    cut.extend(c for c in case.cut if low <= c.point[2] <= high)
-    return replace(case, hu=hu, centroids=tuple(kept), cut=tuple(cut))
-
-
-def _heights(case: PreparedCase) -> dict[int, float]:
-    """Mean distance of each vertebra, cut ones included, to its neighbours, mm; by label."""
-    steps = np.linalg.norm(np.diff(_points(case), axis=0), axis=1)
-    means = (np.r_[steps[:1], steps] + np.r_[steps, steps[-1:]]) / 2
-    return {c.label: float(m) for c, m in zip(_head_to_foot(case), means, strict=True)}
-
-
-def _points(case: PreparedCase) -> NDArray[np.float64]:
-    """Targets and cut vertebrae, head to foot, LPS mm; (n, 3)."""
-    return np.array([c.point for c in _head_to_foot(case)], np.float64).reshape(-1, 3)
-
-
-def _head_to_foot(case: PreparedCase) -> list[Centroid]:
-    """Targets and cut vertebrae; files may have any order, such as by label, with T13 last."""
-    order = {label: rank for rank, label in enumerate(CRANIOCAUDAL_LABELS)}
-    return sorted((*case.centroids, *case.cut), key=lambda c: order[c.label])
+def _viewed(case: PreparedCase, config: TrainingConfig, rng: np.random.Generator) -> PreparedCase:
+    """The case as a scanner might have shown it."""
+    augmentation = config.augmentation
+    if augmentation.spineless and rng.random() < augmentation.spineless:
+        beside = without_spine(case, rng)
+        if beside is not None:
+            return beside
+    if augmentation.field_of_view_cuts and rng.random() < 0.5:
+        return cut_field_of_view(case, rng)
+    return case
 
 
 def _crop_centre(
@@ -121,7 +89,7 @@ def _crop_centre(
 def _spine_heatmap(case: PreparedCase, spatial: SpatialMap, sigma: float) -> Floats:
     """Maximum of Gaussians of height 1 along the centre line, every 4 mm; z, y, x."""
     heatmap = np.zeros(spatial.lattice.shape, np.float32)
-    points = _points(case)
+    points = spine_points(case)
     if not len(points):
         return heatmap
     inside = spatial.lattice.index(spatial.sample_points(_densely(points, 4.0)))

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from verse_infer.anatomy import LABELS, label_of
 from verse_infer.lattice import Lattice
 from verse_train.config import CONFIGS, Augmentation, TrainingConfig
+from verse_train.fields_of_view import OUTSIDE_HU, cut_field_of_view, without_spine
+from verse_train.networks import STAGES
 from verse_train.samples import (
     MAX_IGNORED,
-    OUTSIDE_HU,
-    cut_field_of_view,
     draw_sample,
     gaussian_at,
 )
@@ -256,3 +256,40 @@ def test_the_order_of_the_centroids_in_the_file_does_not_matter():
         one, other = (cut_field_of_view(c, np.random.default_rng(seed)) for c in (case, by_label))
         assert set(one.centroids) == set(other.centroids)
         assert set(one.cut) == set(other.cut)
+
+
+def wide_ball_case():
+    """Balls in the middle of a body with room on all sides; its place in the scan in its values."""
+    case = ball_case(("L3", "L4", "L5"), size=(60, 50, 110))
+    z, y, x = np.indices(case.hu.shape)
+    return replace(case, hu=(z + 100 * y).astype(np.int16) + np.int16(5000) * (x > 30))
+
+
+def test_a_part_without_spine_has_no_vertebra_and_lies_where_it_lay():
+    case = wide_ball_case()
+    seen = set()
+    for seed in range(40):
+        part = without_spine(case, np.random.default_rng(seed))
+        assert part.centroids == part.cut == ()
+        assert not part.mask.any()
+        origin = np.rint(case.lattice.index(part.lattice.origin)).astype(int)
+        i, j, k = origin
+        size = part.lattice.size
+        same = case.hu[k : k + size[2], j : j + size[1], i : i + size[0]]
+        assert np.array_equal(part.hu, same)
+        assert min(np.multiply(size, part.lattice.spacing)) >= 40
+        seen.add((tuple(origin), size))
+    assert len(seen) == 4  # right, left, front, below
+
+
+def test_a_scan_without_room_beside_the_spine_has_no_part_without_it():
+    assert without_spine(ball_case(), np.random.default_rng(0)) is None
+
+
+@pytest.mark.parametrize("stage", STAGES[:2])
+def test_a_share_of_the_samples_shows_no_spine(stage):
+    config = config_of(stage, replace(NOTHING, spineless=0.5), 8.0, (32, 32, 48))
+    empty = [not drawn(wide_ball_case(), config, seed).target.any() for seed in range(40)]
+    assert 10 < sum(empty) < 30
+    usual = config_of(stage, NOTHING, 8.0, (32, 32, 48))
+    assert drawn(wide_ball_case(), usual).target.any()

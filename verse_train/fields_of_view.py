@@ -1,0 +1,102 @@
+"""Random fields of view of a prepared case, as scans have them: ending anywhere, or beside the spine."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_infer.anatomy import CRANIOCAUDAL_LABELS, label_of
+from verse_infer.centroids import Centroid
+from verse_train.prepared import PreparedCase
+
+#: Distance of a vertebra's centre to a cut, as a share of the distance to its neighbours: from 0.9
+#: on the vertebra is whole and a target; below 0.5 its body is cut and it is none; between, only
+#: its processes are cut, and an answer there counts as neither right nor wrong.
+SURELY_WHOLE = 0.9
+SURELY_CUT = 0.5
+OUTSIDE_HU = -1024.0
+#: Farthest that a spine reaches from its bodies' centres: sideways (transverse processes, heads of
+#: ribs), forward, and below the centre of L5 (sacrum, coccyx), mm.
+SIDE_MM, FRONT_MM, BELOW_MM = 55.0, 40.0, 130.0
+#: Least extent of a part without spine, mm.
+LEAST_PART_MM = 40.0
+
+
+def cut_field_of_view(case: PreparedCase, rng: np.random.Generator) -> PreparedCase:
+    """The same scan ending earlier at the top, the bottom or both; halved vertebrae are no targets."""
+    points = spine_points(case)
+    if len(points) < 4:
+        return case
+    bottom, top = points[:, 2].min(), points[:, 2].max()
+    low = rng.uniform(bottom, (bottom + top) / 2) if rng.random() < 0.5 else -np.inf
+    high = rng.uniform((bottom + top) / 2, top) if rng.random() < 0.5 else np.inf
+    if high - low < 80.0:
+        return case
+    z = case.lattice.origin[2] + case.lattice.spacing[2] * np.arange(case.hu.shape[0])
+    hu = np.where(((z >= low) & (z <= high))[:, None, None], case.hu, np.int16(OUTSIDE_HU))
+    heights = _heights(case)
+    kept, cut = [], []
+    for centroid in case.centroids:
+        room = heights[centroid.label]
+        margin = min(centroid.point[2] - low, high - centroid.point[2]) / room
+        if margin >= SURELY_WHOLE:
+            kept.append(centroid)
+        elif margin >= SURELY_CUT:
+            cut.append(centroid)
+    cut.extend(c for c in case.cut if low <= c.point[2] <= high)
+    return replace(case, hu=hu, centroids=tuple(kept), cut=tuple(cut))
+
+
+def _heights(case: PreparedCase) -> dict[int, float]:
+    """Mean distance of each vertebra, cut ones included, to its neighbours, mm; by label."""
+    steps = np.linalg.norm(np.diff(spine_points(case), axis=0), axis=1)
+    means = (np.r_[steps[:1], steps] + np.r_[steps, steps[-1:]]) / 2
+    return {c.label: float(m) for c, m in zip(_head_to_foot(case), means, strict=True)}
+
+
+def without_spine(case: PreparedCase, rng: np.random.Generator) -> PreparedCase | None:
+    """The part of the scan on one side of the spine, before it, or below it; without vertebrae.
+
+    None where every such part is too small.
+    """
+    points = spine_points(case)
+    if not len(points):
+        return case
+    low, high = (case.lattice.index(p) for p in (points.min(axis=0), points.max(axis=0)))
+    sx, sy, sz = case.lattice.spacing
+    z, y, x = (slice(0, n) for n in case.hu.shape)
+    parts = [
+        (z, y, slice(0, max(0, int(low[0] - SIDE_MM / sx)))),
+        (z, y, slice(int(high[0] + SIDE_MM / sx) + 1, case.hu.shape[2])),
+        (z, slice(0, max(0, int(low[1] - FRONT_MM / sy))), x),
+    ]
+    if any(c.label == label_of("L5") for c in case.centroids):
+        parts.append((slice(0, max(0, int(low[2] - BELOW_MM / sz))), y, x))
+    spacing = (sz, sy, sx)
+    large = [
+        part
+        for part in parts
+        if all((p.stop - p.start) * s >= LEAST_PART_MM for p, s in zip(part, spacing, strict=True))
+    ]
+    if not large:
+        return None
+    part = large[int(rng.integers(len(large)))]
+    return replace(
+        case,
+        hu=case.hu[part],
+        mask=None if case.mask is None else case.mask[part],
+        centroids=(),
+        cut=(),
+        lattice=case.lattice.part(part),
+    )
+
+
+def spine_points(case: PreparedCase) -> NDArray[np.float64]:
+    """Targets and cut vertebrae, head to foot, LPS mm; (n, 3)."""
+    return np.array([c.point for c in _head_to_foot(case)], np.float64).reshape(-1, 3)
+
+
+def _head_to_foot(case: PreparedCase) -> list[Centroid]:
+    """Targets and cut vertebrae; files may have any order, such as by label, with T13 last."""
+    order = {label: rank for rank, label in enumerate(CRANIOCAUDAL_LABELS)}
+    return sorted((*case.centroids, *case.cut), key=lambda c: order[c.label])
