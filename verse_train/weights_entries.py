@@ -5,10 +5,12 @@ from verse_infer.manifest import Stage, StageWeights
 from verse_train.answers import Answer, answer_of
 from verse_train.config import CONFIGS, TrainingConfig
 
-#: Input of one call at inference, x, y, z (Payer et al. 2020, table of network inputs).
-_INPUT_SIZES: dict[Stage, tuple[int, int, int]] = {
-    "spine_localisation": (64, 64, 128),
-    "vertebra_localisation": (96, 96, 128),
+#: Input of one call at inference, x, y, z, where it differs from the training sample: the papers'
+#: (Payer et al. 2020, table of network inputs), whole scans in stage 1, and for the compact stage 2
+#: the best of 64, 80 and 96 voxels in plane on patients that were not trained on.
+_INPUT_SIZES: dict[tuple[str, Stage], tuple[int, int, int]] = {
+    ("compact", "spine_localisation"): (64, 64, 128),
+    ("compact", "vertebra_localisation"): (80, 80, 128),
 }
 
 
@@ -44,13 +46,11 @@ _COMPACT_LABELLING: dict[str, object] = {
 def stage_entry(config_name: str, stage: Stage) -> tuple[StageWeights, Answer]:
     """Manifest entry (without models) of a stage trained with one of our configurations."""
     config = CONFIGS[config_name][stage]
-    last = stage == "vertebra_segmentation"
     labels = LABELS if stage == "vertebra_localisation" else (0,)
     entry = StageWeights(
         models=(),
         spacing_mm=config.spacing_mm,
-        # Stage 3 sees a vertebra as in training; the others whole scans and long tiles.
-        input_size=config.sample_size if last else _INPUT_SIZES[stage],
+        input_size=_INPUT_SIZES.get((config.size, stage), config.sample_size),
         smoothing_mm=config.smoothing_mm,
         intensity_divisor=2048.0,
         threshold={
