@@ -20,6 +20,7 @@ class Augmentation:
         along one random axis, each used on half of the samples.
     mirror: reflect left and right on half of the samples.
     field_of_view_cuts: on half of the samples end the scan at random heights, as scans do.
+    narrow_views: share of the samples of stage 3 whose scan ends near the vertebra on all sides.
     spineless: share of the samples that show a part of the scan without any of its spine.
     """
 
@@ -34,6 +35,7 @@ class Augmentation:
     mirror: bool = False
     field_of_view_cuts: bool = False
     spineless: float = 0.0
+    narrow_views: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ _COMPACT = (
         (112, 112, 96),
         3_000,
         1e-3,
-        Augmentation(elastic_mm=4.0, noise_hu=120.0, blur_mm=2.0, mirror=True),
+        Augmentation(elastic_mm=4.0, noise_hu=120.0, blur_mm=2.0, mirror=True, narrow_views=0.35),
         crop_offset_mm=(0.0, 18.0, -4.0),
         centroid_jitter_mm=2.5,
         rate_falls=True,

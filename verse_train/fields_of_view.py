@@ -20,6 +20,8 @@ OUTSIDE_HU = -1024.0
 SIDE_MM, FRONT_MM, BELOW_MM = 55.0, 40.0, 130.0
 #: Least extent of a part without spine, mm.
 LEAST_PART_MM = 40.0
+#: How far from a vertebra a narrow view ends, mm.
+NARROW_MM = (2.0, 50.0)
 
 
 def cut_field_of_view(case: PreparedCase, rng: np.random.Generator) -> PreparedCase:
@@ -88,6 +90,29 @@ def without_spine(case: PreparedCase, rng: np.random.Generator) -> PreparedCase 
         centroids=(),
         cut=(),
         lattice=case.lattice.part(part),
+    )
+
+
+def narrowed(
+    case: PreparedCase, vertebra: NDArray[np.uint8], rng: np.random.Generator
+) -> PreparedCase:
+    """The scan ending between a few millimetres and a few centimetres from a vertebra on each side.
+
+    vertebra: nonzero where it is, z, y, x on the case's lattice. It remains whole.
+    """
+    parts = []
+    spacing = case.lattice.spacing[::-1]
+    for axis, size in enumerate(case.hu.shape):
+        others = tuple(a for a in range(3) if a != axis)
+        places = np.flatnonzero(vertebra.any(axis=others))
+        first, last = rng.uniform(*NARROW_MM, 2) / spacing[axis]
+        parts.append(slice(max(0, int(places[0] - first)), min(size, int(places[-1] + last) + 1)))
+    z, y, x = parts
+    return replace(
+        case,
+        hu=case.hu[z, y, x],
+        mask=None if case.mask is None else case.mask[z, y, x],
+        lattice=case.lattice.part((z, y, x)),
     )
 
 

@@ -17,6 +17,7 @@ from verse_train.config import TrainingConfig
 from verse_train.fields_of_view import (
     OUTSIDE_HU,
     cut_field_of_view,
+    narrowed,
     spine_points,
     without_spine,
 )
@@ -138,13 +139,15 @@ def _segmentation_sample(
     middle = target + config.crop_offset_mm
     spatial = random_map(lattice, middle, config.augmentation, rng)
     points = spatial.scan_points()
-    hu = sample_volume(case.hu, case.lattice, points, order=1, outside=OUTSIDE_HU)
-    # Linear interpolation of the binary mask, then one half: smoother than the nearest label.
     own = (case.mask == centroid.label).astype(np.uint8)
+    narrow = rng.random() < config.augmentation.narrow_views and own.any()
+    shown = narrowed(case, own, rng) if narrow else case
+    hu = sample_volume(shown.hu, shown.lattice, points, order=1, outside=OUTSIDE_HU)
+    # Linear interpolation of the binary mask, then one half: smoother than the nearest label.
     inside = sample_volume(own, case.lattice, points, order=1, outside=0.0) > 0.5
     image = change_intensities(hu, config.spacing_mm, config.augmentation, rng)
-    shown = lattice.index(spatial.sample_points(target[None]))[0]
-    gaussian = gaussian_at(lattice, shown, config.sigma)
+    place = lattice.index(spatial.sample_points(target[None]))[0]
+    gaussian = gaussian_at(lattice, place, config.sigma)
     return Sample(np.stack([image, gaussian], axis=-1), inside.astype(np.float32)[..., None])
 
 

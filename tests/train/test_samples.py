@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from verse_infer.anatomy import LABELS, label_of
 from verse_infer.lattice import Lattice
 from verse_train.config import CONFIGS, Augmentation, TrainingConfig
-from verse_train.fields_of_view import OUTSIDE_HU, cut_field_of_view, without_spine
+from verse_train.fields_of_view import OUTSIDE_HU, cut_field_of_view, narrowed, without_spine
 from verse_train.networks import STAGES
 from verse_train.samples import (
     MAX_IGNORED,
@@ -293,3 +293,30 @@ def test_a_share_of_the_samples_shows_no_spine(stage):
     assert 10 < sum(empty) < 30
     usual = config_of(stage, NOTHING, 8.0, (32, 32, 48))
     assert drawn(wide_ball_case(), usual).target.any()
+
+
+def test_a_narrow_view_holds_the_whole_vertebra_where_it_lay():
+    case = wide_ball_case()
+    own = (case.mask == label_of("L4")).astype(np.uint8)
+    sizes = set()
+    for seed in range(10):
+        view = narrowed(case, own, np.random.default_rng(seed))
+        assert (view.mask == label_of("L4")).sum() == own.sum()
+        k, j, i = np.rint(case.lattice.index(view.lattice.origin)).astype(int)[::-1]
+        x, y, z = view.lattice.size
+        assert np.array_equal(view.hu, case.hu[k : k + z, j : j + y, i : i + x])
+        sizes.add(view.hu.shape)
+        extent = np.array(view.hu.shape) * 4.0
+        assert (extent <= 2 * 9.0 + 2 * 50.0 + 8).all()
+    assert len(sizes) > 5
+
+
+def test_a_segmentation_sample_may_have_a_narrow_view_and_keeps_its_target():
+    usual = config_of("vertebra_segmentation", NOTHING, 2.0, (48, 48, 48))
+    narrow = replace(usual, augmentation=replace(NOTHING, narrow_views=1.0))
+    plain, viewed = drawn(ball_case(), usual, 3), drawn(ball_case(), narrow, 3)
+    assert np.array_equal(plain.target, viewed.target)
+    air = OUTSIDE_HU / 2048
+    assert (viewed.image[..., 0] <= air).sum() > (plain.image[..., 0] <= air).sum()
+    inside = plain.target[..., 0] > 0
+    assert np.allclose(plain.image[inside], viewed.image[inside])
