@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from verse_infer.atomic import remove_stale
-from verse_infer.case_work import stamp_of
+from verse_infer.case_scan import stamp_of
 from verse_infer.cases import Case
 from verse_infer.errors import UsageError
 from verse_infer.run_report import (

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verse_infer.atomic import remove_stale
-from verse_infer.case_work import failure, stamp_of
+from verse_infer.case_scan import stamp_of
+from verse_infer.case_work import failure
 from verse_infer.cases import Case
 from verse_infer.errors import UsageError
 from verse_infer.memory import GIB
