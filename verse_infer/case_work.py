@@ -9,13 +9,14 @@ from typing import Protocol
 
 from verse_infer.anatomy import name_of
 from verse_infer.atomic import atomic_write
-from verse_infer.case_scan import CaseScan, read_scan, stamp_of
+from verse_infer.case_scan import CaseScan, stamp_of
 from verse_infer.cases import Case
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct, SourceGeometry
 from verse_infer.errors import InputError, VerseError
 from verse_infer.pipeline import CaseResult
 from verse_infer.preview import render_preview
+from verse_infer.reading_ahead import CaseReader
 from verse_infer.run_report import CaseReport
 from verse_infer.verse_files import Convention, read_centroids, write_centroids, write_mask
 
@@ -46,14 +47,19 @@ class CaseOptions:
     memory_limit: int | None = None
 
 
-def attempt_case(case: Case, pipeline: Runner, options: CaseOptions) -> CaseReport:
-    """One case, whatever happens to it. A case that fails leaves no output."""
+def attempt_case(
+    case: Case, pipeline: Runner, options: CaseOptions, reader: CaseReader | None = None
+) -> CaseReport:
+    """One case, whatever happens to it. A case that fails leaves no output.
+
+    reader: has perhaps read the case before its turn; reads ahead what is to follow.
+    """
     started = time.perf_counter()
     name, stamp = case.relative.as_posix(), (0, 0)
     logger.info("%s", name)
     try:
         stamp = stamp_of(case.path)
-        outputs, result, seconds = _process(case, pipeline, options)
+        outputs, result, seconds = _with_room(case, pipeline, options, reader or CaseReader())
     except Exception as error:  # one case's bug must not cost the other 199
         logger.debug("%s", name, exc_info=True)
         return failure(case, stamp, _message(case, error))
@@ -95,15 +101,28 @@ def _link_flags(case: Case) -> tuple[str, ...]:
     return ("symbolic link: its target was read",) if case.path.is_symlink() else ()
 
 
-def _process(
-    case: Case, pipeline: Runner, options: CaseOptions
-) -> tuple[tuple[str, ...], CaseResult, dict[str, float]]:
+#: Paths of the outputs, relative to the output folder; what was found; seconds per stage.
+_Done = tuple[tuple[str, ...], CaseResult, dict[str, float]]
+
+
+def _with_room(case: Case, pipeline: Runner, options: CaseOptions, reader: CaseReader) -> _Done:
+    """The next scan's memory is not to be missed by this case: where it runs out, that one goes."""
+    try:
+        return _process(case, pipeline, options, reader)
+    except MemoryError:
+        if not reader.make_room():
+            raise
+    logger.warning("%s: out of memory; trying once more", case.relative.as_posix())
+    return _process(case, pipeline, options, reader)
+
+
+def _process(case: Case, pipeline: Runner, options: CaseOptions, reader: CaseReader) -> _Done:
     if case.rival is not None:
         raise InputError(
             f"{case.path}: its outputs would overwrite those of {case.rival}; rename one of them"
         )
     clock = time.perf_counter()
-    scan = read_scan(case.path, options.memory_limit)
+    scan = reader.read(case.path, options.memory_limit)
     reading = time.perf_counter() - clock
     logger.info("read: %.1f s, %s voxels", reading, "×".join(map(str, scan.source.shape)))
     result = pipeline.run(scan.ct, _given_centroids(case, scan.source, options))
