@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from verse_infer.atomic import remove_stale
-from verse_infer.case_work import stamp_of
+from verse_infer.case_scan import stamp_of
 from verse_infer.cases import Case
 from verse_infer.errors import UsageError
 from verse_infer.run_report import (
@@ -21,8 +21,8 @@ from verse_infer.run_report import (
 )
 
 logger = logging.getLogger(__name__)
-#: Does one case, whatever happens to it, and says what became of it.
-Attempt = Callable[[Case], CaseReport]
+#: Does one case, whatever happens to it, and says what became of it; told what comes after it, if any.
+Attempt = Callable[[Case, Case | None], CaseReport]
 
 
 class Interrupted(BaseException):
@@ -53,6 +53,8 @@ def run_batch(
     # What is taken over stands in every report from the first on: a run that is killed and started
     # again, however often, forgets nothing.
     reports = {case: done for case in cases if (done := _still_holds(case, earlier, options))}
+    todo = [case for case in cases if case not in reports]
+    following = dict(zip(todo, [*todo[1:], None], strict=False))
     progress = RunProgress(now(), len(cases))
 
     def report(progress: RunProgress) -> OSError | None:
@@ -67,8 +69,8 @@ def run_batch(
     try:
         report(progress)
         for case in tqdm(cases, unit="scan", disable=None):
-            if case not in reports:
-                reports[case] = attempt(case)
+            if case in following:
+                reports[case] = attempt(case, following[case])
                 report(progress)
     except Interrupted:
         remove_stale(options.output)

@@ -9,13 +9,14 @@ from typing import Protocol
 
 from verse_infer.anatomy import name_of
 from verse_infer.atomic import atomic_write
+from verse_infer.case_scan import CaseScan, stamp_of
 from verse_infer.cases import Case
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct, SourceGeometry
-from verse_infer.ct_reading import read_ct
 from verse_infer.errors import InputError, VerseError
 from verse_infer.pipeline import CaseResult
 from verse_infer.preview import render_preview
+from verse_infer.reading_ahead import CaseReader
 from verse_infer.run_report import CaseReport
 from verse_infer.verse_files import Convention, read_centroids, write_centroids, write_mask
 
@@ -46,14 +47,19 @@ class CaseOptions:
     memory_limit: int | None = None
 
 
-def attempt_case(case: Case, pipeline: Runner, options: CaseOptions) -> CaseReport:
-    """One case, whatever happens to it. A case that fails leaves no output."""
+def attempt_case(
+    case: Case, pipeline: Runner, options: CaseOptions, reader: CaseReader | None = None
+) -> CaseReport:
+    """One case, whatever happens to it. A case that fails leaves no output.
+
+    reader: has perhaps read the case before its turn; reads ahead what is to follow.
+    """
     started = time.perf_counter()
     name, stamp = case.relative.as_posix(), (0, 0)
     logger.info("%s", name)
     try:
         stamp = stamp_of(case.path)
-        outputs, result, seconds = _process(case, pipeline, options)
+        outputs, result, seconds = _with_room(case, pipeline, options, reader or CaseReader())
     except Exception as error:  # one case's bug must not cost the other 199
         logger.debug("%s", name, exc_info=True)
         return failure(case, stamp, _message(case, error))
@@ -78,15 +84,6 @@ def failure(case: Case, stamp: tuple[int, int], message: str) -> CaseReport:
     return CaseReport(case.relative.as_posix(), "failed", stamp, error=message)
 
 
-def stamp_of(path: Path) -> tuple[int, int]:
-    """Size and time of change, by which a file is known to be the same; zeros if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return 0, 0
-    return status.st_size, status.st_mtime_ns
-
-
 def _message(case: Case, error: Exception) -> str:
     """What the user is told: the file, what was expected and what came."""
     if isinstance(error, VerseError):
@@ -104,32 +101,35 @@ def _link_flags(case: Case) -> tuple[str, ...]:
     return ("symbolic link: its target was read",) if case.path.is_symlink() else ()
 
 
-def _process(
-    case: Case, pipeline: Runner, options: CaseOptions
-) -> tuple[tuple[str, ...], CaseResult, dict[str, float]]:
+#: Paths of the outputs, relative to the output folder; what was found; seconds per stage.
+_Done = tuple[tuple[str, ...], CaseResult, dict[str, float]]
+
+
+def _with_room(case: Case, pipeline: Runner, options: CaseOptions, reader: CaseReader) -> _Done:
+    """The next scan's memory is not to be missed by this case: where it runs out, that one goes."""
+    try:
+        return _process(case, pipeline, options, reader)
+    except MemoryError:
+        if not reader.make_room():
+            raise
+    logger.warning("%s: out of memory; trying once more", case.relative.as_posix())
+    return _process(case, pipeline, options, reader)
+
+
+def _process(case: Case, pipeline: Runner, options: CaseOptions, reader: CaseReader) -> _Done:
     if case.rival is not None:
         raise InputError(
             f"{case.path}: its outputs would overwrite those of {case.rival}; rename one of them"
         )
     clock = time.perf_counter()
-    ct, source = _read(case, options)
+    scan = reader.read(case.path, options.memory_limit)
     reading = time.perf_counter() - clock
-    logger.info("read: %.1f s, %s voxels", reading, "×".join(map(str, source.shape)))
-    result = pipeline.run(ct, _given_centroids(case, source, options))
+    logger.info("read: %.1f s, %s voxels", reading, "×".join(map(str, scan.source.shape)))
+    result = pipeline.run(scan.ct, _given_centroids(case, scan.source, options))
     clock = time.perf_counter()
-    written = _write(case, ct, source, result, options)
+    written = _write(case, scan, result, options)
     seconds = {"read": reading, **result.seconds, "write": time.perf_counter() - clock}
     return tuple(p.relative_to(options.output).as_posix() for p in written), result, seconds
-
-
-def _read(case: Case, options: CaseOptions) -> tuple[Ct, SourceGeometry]:
-    before = stamp_of(case.path)
-    ct = read_ct(case.path, options.memory_limit)
-    if ct.source is None:
-        raise InputError(f"{case.path}: expected a CT with the geometry of its file")
-    if stamp_of(case.path) != before:
-        raise InputError(f"{case.path}: expected a finished file, got one that changed while read")
-    return ct, ct.source
 
 
 def _given_centroids(
@@ -141,19 +141,17 @@ def _given_centroids(
     return read_centroids(path, source, options.convention)
 
 
-def _write(
-    case: Case, ct: Ct, source: SourceGeometry, result: CaseResult, options: CaseOptions
-) -> list[Path]:
+def _write(case: Case, scan: CaseScan, result: CaseResult, options: CaseOptions) -> list[Path]:
     """The mask comes last: where it is, the case is whole."""
     names = case.outputs
     _check_inside(names.mask.parent, options.output)
-    write_centroids(names.centroids, result.centroids, source, options.convention)
+    write_centroids(names.centroids, result.centroids, scan.source, options.convention)
     written = [names.centroids]
     if options.preview:
         with atomic_write(names.preview) as partial:
-            render_preview(ct, result.mask, result.centroids).save(partial, "PNG")
+            render_preview(scan.ct, result.mask, result.centroids).save(partial, "PNG")
         written.append(names.preview)
-    write_mask(names.mask, result.mask, source)
+    write_mask(names.mask, result.mask, scan.source)
     return [*written, names.mask]
 
 

@@ -14,6 +14,7 @@ from verse_infer.ct import Ct, SourceGeometry, from_source
 from verse_infer.errors import InputError
 from verse_infer.grid_geometry import LARGEST_REPAIR_DEG, SILENT_DEG, GridGeometry, grid_geometry
 from verse_infer.header_geometry import checked_header, orientation_flags
+from verse_infer.lattice import Lattice
 from verse_infer.memory import GIB, scan_memory
 from verse_infer.nifti_preamble import Preamble, read_preamble
 from verse_infer.nifti_voxels import read_voxels
@@ -93,14 +94,23 @@ def _check_memory(
     geometry: GridGeometry,
     limit: int | None,
 ) -> None:
-    lattice = geometry.lattice
-    extent = tuple(n * s for n, s in zip(lattice.size, lattice.spacing, strict=True))
-    needed = scan_memory(shape, preamble.dtype.itemsize, extent)
+    needed = scan_memory(shape, preamble.dtype.itemsize, _extent_mm(geometry.lattice))
     if limit is not None and needed > limit:
         raise InputError(
             f"{path}: expected a scan that takes at most {limit / GIB:.1f} GiB of memory, got one "
             f"of {needed / GIB:.1f} GiB: {shape} voxels of {preamble.dtype}"
         )
+
+
+def memory_needed(ct: Ct) -> int:
+    """Bytes that a CT from a file takes at most: the least memory_limit that it can be read with."""
+    assert ct.source is not None
+    itemsize = ct.source.header.get_data_dtype().itemsize
+    return scan_memory(ct.source.shape, itemsize, _extent_mm(ct.lattice))
+
+
+def _extent_mm(lattice: Lattice) -> tuple[float, ...]:
+    return tuple(n * s for n, s in zip(lattice.size, lattice.spacing, strict=True))
 
 
 def _geometry_flags(path: Path, image: Any, geometry: GridGeometry) -> tuple[str, ...]:

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verse_infer.atomic import remove_stale
-from verse_infer.case_work import failure, stamp_of
+from verse_infer.case_scan import stamp_of
+from verse_infer.case_work import failure
 from verse_infer.cases import Case
 from verse_infer.errors import UsageError
 from verse_infer.memory import GIB
 from verse_infer.run_report import CaseReport
 from verse_infer.temporary import remove_temporary_folder, temporary_folder
 from verse_infer.worker_messages import (
+    Order,
     Ready,
     Refusal,
     WorkerSetup,
@@ -65,6 +67,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
         self._served = 0
+        self._on_gpu = False
 
     def start(self) -> Ready:
         """Start the process and load its networks; UsageError with its reason where it cannot."""
@@ -86,6 +89,7 @@ class Worker:
         if isinstance(answer, Refusal):
             self.close()
             raise UsageError(answer.message)
+        self._on_gpu = answer.on_gpu
         return answer
 
     def close(self) -> None:
@@ -103,38 +107,47 @@ class Worker:
                     continue
         process.wait()
 
-    def attempt(self, case: Case) -> CaseReport:
+    def attempt(self, case: Case, following: Case | None = None) -> CaseReport:
         """One case, whatever happens to the process that works on it.
 
-        A worker that dies on a case after others is replaced and gets one more chance: it may have
-        been short of memory from before.
+        following: the case that comes next; on a graphics card it is read meanwhile. A worker that
+        dies on a case after others is replaced and gets one more chance: it may have been short of
+        memory from before. So is one that may have died of reading ahead; then nothing is. The time
+        limit is final: a second try would take as long again.
         """
         stamp = stamp_of(case.path)
         try:
-            return self._attempt(case)
+            return self._attempt(case, following)
         except LostWorkerError as lost:
             return failure(case, stamp, f"{case.path}: expected a result, got: {lost}")
         except UsageError as error:
             return failure(case, stamp, f"{case.path}: {error}")
 
-    def _attempt(self, case: Case) -> CaseReport:
+    def _attempt(self, case: Case, following: Case | None) -> CaseReport:
         if self._process is None:
             self.start()
-        first = self._served == 0
+        ahead = self._to_read_ahead(following)
+        alone = self._served == 0 and ahead is None
         try:
-            line = self._ask(to_line(case), self._limits.time_s)
+            line = self._ask(to_line(Order(case, ahead)), self._limits.time_s)
         except LostWorkerError as lost:
             self.close()
             remove_stale(self._setup.case_options.output)
-            if first or not lost.again:
+            if alone or not lost.again:
                 raise
             logger.warning("%s: %s; trying once more", case.relative.as_posix(), lost)
-            return self._attempt(case)
+            return self._attempt(case, None)
         except BaseException:
             self.close()
             raise
         self._served += 1
         return report_from(line)
+
+    def _to_read_ahead(self, following: Case | None) -> Case | None:
+        """One that has a rival is refused unread."""
+        if following is None or following.rival is not None or not self._on_gpu:
+            return None
+        return following
 
     def _ask(self, line: bytes, time_s: float) -> bytes:
         """Send one line, wait for one; LostWorkerError."""

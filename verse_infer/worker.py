@@ -18,11 +18,12 @@ from verse_infer.errors import VerseError
 from verse_infer.logs import set_up_logging
 from verse_infer.networks import load_networks
 from verse_infer.pipeline import Pipeline, PipelineOptions
+from verse_infer.reading_ahead import CaseReader
 from verse_infer.worker_messages import (
     Ready,
     Refusal,
     WorkerSetup,
-    case_from,
+    order_from,
     setup_from,
     to_line,
 )
@@ -33,7 +34,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def serve(load: Load, requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer a WorkerSetup, then one Case after the other, until there are no more."""
+    """Answer a WorkerSetup, then one Order after the other, until there are no more."""
 
     def answer(line: bytes) -> None:
         answers.write(line)
@@ -50,8 +51,11 @@ def serve(load: Load, requests: BinaryIO, answers: BinaryIO) -> None:
         answer(to_line(Refusal(str(error))))
         return
     answer(to_line(ready))
+    reader = CaseReader()
     for line in requests:
-        answer(to_line(attempt_case(case_from(line), pipeline, setup.case_options)))
+        order = order_from(line)
+        reader.following = None if order.ahead is None else order.ahead.path
+        answer(to_line(attempt_case(order.case, pipeline, setup.case_options, reader)))
 
 
 def load_pipeline(setup: WorkerSetup) -> tuple[Runner, Ready]:

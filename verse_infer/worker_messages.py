@@ -1,6 +1,6 @@
 """What the command and its worker say to each other: lines of JSON, never pickles.
 
-command -> worker   WorkerSetup once, then Case after Case
+command -> worker   WorkerSetup once, then Order after Order
 worker -> command   Ready (or Refusal) once, then CaseReport after CaseReport
 """
 
@@ -31,12 +31,25 @@ class WorkerSetup:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """The case to do. ahead: the one to read meanwhile, as it comes next; None: nothing is read."""
+
+    case: Case
+    ahead: Case | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The networks are loaded. weights: checksum by folder; device, precision: those in use."""
 
     weights: Mapping[str, str]
     device: str
     precision: str
+
+    @property
+    def on_gpu(self) -> bool:
+        """Do the networks run on a graphics card, which leaves the processor free?"""
+        return self.device.startswith("/GPU")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +59,7 @@ class Refusal:
     message: str
 
 
-def to_line(message: WorkerSetup | Case | Ready | Refusal | CaseReport) -> bytes:
+def to_line(message: WorkerSetup | Order | Ready | Refusal | CaseReport) -> bytes:
     """One line of ASCII JSON; bytes of file names that are no UTF-8 survive as \\udcXX."""
     return json.dumps(asdict(message), default=str).encode("ascii") + b"\n"
 
@@ -61,9 +74,14 @@ def setup_from(line: bytes) -> WorkerSetup:
     return WorkerSetup(**{**content, "case_options": CaseOptions(**options)})
 
 
-def case_from(line: bytes) -> Case:
+def order_from(line: bytes) -> Order:
     """Any later message to a worker."""
     content = json.loads(line)
+    ahead = content["ahead"]
+    return Order(_case_from(content["case"]), None if ahead is None else _case_from(ahead))
+
+
+def _case_from(content: dict[str, Any]) -> Case:
     outputs = {name: Path(path) for name, path in content["outputs"].items()}
     path, relative = Path(content["path"]), Path(content["relative"])
     return Case(path, relative, OutputNames(**outputs), _path_or_none(content["rival"]))

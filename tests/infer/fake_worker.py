@@ -1,19 +1,21 @@
-"""A worker without networks; a scan's largest value says what goes wrong: `MISHAPS`.
+"""A worker without networks; a scan's largest value says what goes wrong: `MISHAPS`, `UNREADABLE`.
 
-In the environment, SLOW_S: seconds per case. LOADING_S: seconds until it is ready. DIARY: a file to
-which every case adds the worker's process id and the largest value of its scan, by which it can be
-told.
+In the environment, SLOW_S: seconds per case. LOADING_S: seconds until it is ready. DEVICE: where it
+says that its networks run. DIARY: a file to which every case adds the worker's process id and the
+largest value of its scan, by which it can be told.
 """
 
 import ctypes
 import os
 import signal
+import threading
 import time
 
 import numpy as np
 
 from tests.infer.test_batch import FakePipeline
-from verse_infer import worker
+from verse_infer import reading_ahead, worker
+from verse_infer.case_scan import read_scan
 from verse_infer.worker_messages import Ready
 
 
@@ -28,6 +30,12 @@ def eat_memory():
         time.sleep(0.05)
 
 
+def wait_for_what_is_read_ahead():
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join()
+
+
 MISHAPS = {
     501: crash,
     502: lambda: os.kill(os.getpid(), signal.SIGKILL),
@@ -35,7 +43,17 @@ MISHAPS = {
     504: lambda: time.sleep(3600),
     505: eat_memory,
     506: lambda: os.write(1, b"native code prints\n"),
+    508: wait_for_what_is_read_ahead,
 }
+#: A scan that ends the process as soon as it is read.
+UNREADABLE = 507
+
+
+def read_or_crash(path, memory_limit):
+    scan = read_scan(path, memory_limit)
+    if scan.ct.hu.max() == UNREADABLE:
+        crash()
+    return scan
 
 
 class MishapPipeline(FakePipeline):
@@ -50,8 +68,9 @@ class MishapPipeline(FakePipeline):
 def load(_):
     time.sleep(float(os.environ.get("LOADING_S", "0")))
     pipeline = MishapPipeline(slow_s=float(os.environ.get("SLOW_S", "0")))
-    return pipeline, Ready({"m": "0"}, "/CPU:0", "float32")
+    return pipeline, Ready({"m": "0"}, os.environ.get("DEVICE", "/CPU:0"), "float32")
 
 
 if __name__ == "__main__":
+    reading_ahead.read_scan = read_or_crash
     worker.main(load)

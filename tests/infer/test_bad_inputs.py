@@ -126,10 +126,10 @@ def test_a_file_that_changes_while_read_is_refused(tmp_path, monkeypatch):
             file.write(b"more")
         return read(path)
 
-    from verse_infer import case_work
+    from verse_infer import case_scan
 
-    read = case_work.read_ct
-    monkeypatch.setattr(case_work, "read_ct", read_while_growing)
+    read = case_scan.read_ct
+    monkeypatch.setattr(case_scan, "read_ct", read_while_growing)
     run(source, tmp_path / "out", FakePipeline())
     (case,) = report(tmp_path / "out")["cases"]
     assert "changed while read" in case["error"]

@@ -53,7 +53,7 @@ def run(source, output, pipeline, resume=True, settings=SETTINGS, **options):
     case_options = CaseOptions(output, **options)
     return run_batch(
         cases,
-        lambda case: attempt_case(case, pipeline, case_options),
+        lambda case, _: attempt_case(case, pipeline, case_options),
         settings,
         BatchOptions(output, resume),
     )
@@ -128,6 +128,25 @@ def test_a_second_run_does_only_what_is_missing_or_changed(tmp_path):
     assert pipeline.runs == 3
 
 
+def test_every_attempt_is_told_which_case_is_attempted_next(tmp_path):
+    source, output = scans(tmp_path / "in", "a.nii", "b.nii", "c.nii", "d.nii"), tmp_path / "out"
+    run(source, output, FakePipeline())
+    for name in ("a", "c", "d"):
+        (output / f"{name}_seg.nii.gz").unlink()
+    told = []
+
+    def attempt(case, following):
+        told.append((case.path.name, following and following.path.name))
+        return attempt_case(case, FakePipeline(), CaseOptions(output))
+
+    cases = find_cases(source, output, "verse")
+    run_batch(cases, attempt, SETTINGS, BatchOptions(output))
+    assert told == [("a.nii", "c.nii"), ("c.nii", "d.nii"), ("d.nii", None)]
+    told.clear()
+    run_batch(cases, attempt, SETTINGS, BatchOptions(output))
+    assert told == []
+
+
 def test_other_settings_start_anew(tmp_path):
     source, output = scans(tmp_path / "in", "a.nii"), tmp_path / "out"
     run(source, output, FakePipeline())
@@ -182,11 +201,18 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert files(tmp_path) == ["x.txt"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_signals_end_cleanly_and_a_second_run_continues(tmp_path, number, code):
+@pytest.mark.parametrize(
+    ("number", "code", "device"),
+    [
+        (signal.SIGTERM, 143, "/CPU:0"),
+        (signal.SIGINT, 130, "/CPU:0"),
+        (signal.SIGTERM, 143, "/GPU:0"),
+    ],
+)
+def test_signals_end_cleanly_and_a_second_run_continues(tmp_path, number, code, device):
     source, output = scans(tmp_path / "in", "a.nii", "b.nii", "c.nii"), tmp_path / "out"
     command = fake_command(source, output, "--no-preview")
-    environment = {**os.environ, "SLOW_S": "1.5"}
+    environment = {**os.environ, "SLOW_S": "1.5", "DEVICE": device}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while not (output / "a_seg.nii.gz").exists() and time.monotonic() < deadline:
@@ -198,7 +224,10 @@ def test_signals_end_cleanly_and_a_second_run_continues(tmp_path, number, code):
     assert b"Traceback" not in log
     assert report(output)["interrupted"] is True
     assert not [name for name in files(output) if MARK in name]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+    environment["SLOW_S"] = "0"
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr.decode()
     content = report(output)
     assert content["summary"]["succeeded"] == 3

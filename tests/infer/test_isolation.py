@@ -21,9 +21,16 @@ from verse_infer.isolation import Limits, Worker, resident_memory
 from verse_infer.memory import GIB, available_memory, scan_memory
 from verse_infer.run_report import CaseReport
 from verse_infer.worker import serve
-from verse_infer.worker_messages import WorkerSetup, case_from, report_from, setup_from, to_line
+from verse_infer.worker_messages import (
+    Order,
+    WorkerSetup,
+    order_from,
+    report_from,
+    setup_from,
+    to_line,
+)
 
-CRASH, KILLED, EXIT, HANG, HOG, CHATTY = range(501, 507)
+CRASH, KILLED, EXIT, HANG, HOG, CHATTY, UNREADABLE, SLOWER_THAN_READING = range(501, 509)
 
 
 def scan(folder, name, mishap=400):
@@ -169,8 +176,9 @@ def test_messages_survive_odd_names(tmp_path):
     name = os.fsdecode(b"a \xfc\n\xe8\x84\x8a.nii")
     scan(tmp_path / "in", name)
     (case,) = find_cases(tmp_path / "in", tmp_path / "out", "verse")
-    assert to_line(case).count(b"\n") == 1
-    assert case_from(to_line(case)) == case
+    for order in (Order(case), Order(case, case)):
+        assert to_line(order).count(b"\n") == 1
+        assert order_from(to_line(order)) == order
     given = setup(tmp_path, memory_limit=5, centroids_from=Path("x"))
     assert setup_from(to_line(given)) == given
     done = CaseReport(name, "failed", (1, 2), ("x",), ("L1",), ("odd",), "got: …", {"read": 0.1})

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.infer.test_batch import FakePipeline, run
-from verse_infer.ct_reading import read_ct
+from verse_infer.ct_reading import memory_needed, read_ct
+from verse_infer.errors import InputError
 from verse_infer.memory import scan_memory
 
 SHAPE = (160, 150, 140)
@@ -40,3 +41,12 @@ def test_the_estimate_is_not_many_times_too_high(tmp_path):
     scan(tmp_path / "in", np.float64)
     peak = peak_of(lambda: read_ct(tmp_path / "in" / "scan.nii.gz"))
     assert scan_memory(SHAPE, 8, SHAPE) < 2.5 * peak
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float64])
+def test_a_scan_needs_the_least_memory_that_it_can_be_read_with(tmp_path, dtype):
+    scan(tmp_path, dtype)
+    needed = memory_needed(read_ct(tmp_path / "scan.nii.gz"))
+    read_ct(tmp_path / "scan.nii.gz", needed)
+    with pytest.raises(InputError, match="of memory"):
+        read_ct(tmp_path / "scan.nii.gz", needed - 1)
