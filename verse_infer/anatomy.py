@@ -72,6 +72,13 @@ MEAN_OFFSETS_MM: Mapping[tuple[int, int], tuple[float, float, float]] = MappingP
 )
 
 
+#: Share of the 113 scans of VerSe 2020 (github.com/christianpayer/MedicalDataAugmentationTool-VerSe)
+#: whose spines have these steps, which regular ones have not: no T12, T13, L6.
+RARE_STEPS: Mapping[tuple[int, int], float] = MappingProxyType(
+    {(18, 20): 3 / 113, (19, 28): 2 / 113, (24, 25): 16 / 113}
+)
+
+
 def label_of(name: str) -> int:
     """VerSe label of a vertebra name such as "L1"; KeyError if there is no such vertebra."""
     return _LABEL_OF[name]

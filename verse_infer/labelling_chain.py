@@ -22,6 +22,7 @@ import numpy as np
 from verse_infer.anatomy import (
     CRANIOCAUDAL_LABELS,
     MEAN_OFFSETS_MM,
+    RARE_STEPS,
     same_type_neighbours,
     successors_of,
 )
@@ -52,6 +53,9 @@ class ChainRule:
     response_floor: h below it counts as nothing, and U takes λ (1 − log(h + floor) / log floor)
         instead of λ h: 0 at h = 0, about λ at h = 1. So a name is all but excluded where its
         heatmap is near zero, whatever the geometry, and 0.4 against 0.6 decides little. 0: λ h.
+    rarity_weight: a step that only rare anatomy has (anatomy.RARE_STEPS) costs this times the
+        negative logarithm of its share of scans. Where responses count by their logarithm, λ over
+        that of the floor gives anatomy and responses the same weight.
     max_gap_deviation: limit of a step over missing vertebrae, in mean lengths of one vertebra. In
         those scans 95 % of the true steps over one vertebra deviate by less than 0.67, and every
         step to the very next vertebra, mistaken for a step over one, by at least 0.75.
@@ -65,6 +69,7 @@ class ChainRule:
     min_distance_mm: float = 7.5
     max_missing: int = 1
     response_floor: float = 0.0
+    rarity_weight: float = 0.0
     max_gap_deviation: float = 0.7
 
 
@@ -120,7 +125,8 @@ def _step_gain(upper: Layer, lower: Layer, rule: ChainRule) -> FloatArray | None
     vectors = steps(upper, lower)
     possible = (vectors[..., 2] < 0) & (np.linalg.norm(vectors, axis=-1) > rule.min_distance_mm)
     gains = [_gain_along(vectors, mean, missing, rule) for mean, missing in edges]
-    return np.where(possible, np.max(gains, axis=0), -np.inf)
+    rarity = -np.log(RARE_STEPS.get((upper.label, lower.label), 1.0))
+    return np.where(possible, np.max(gains, axis=0) - rule.rarity_weight * rarity, -np.inf)
 
 
 def _gain_along(vectors: FloatArray, mean: FloatArray, missing: int, rule: ChainRule) -> FloatArray:

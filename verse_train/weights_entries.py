@@ -38,6 +38,8 @@ _COMPACT_LABELLING: dict[str, object] = {
             "neighbour_factor": 0.0,
             "response_floor": 0.002,
             "max_deviation": 0.8,
+            # λ over the logarithm of the floor: anatomy counts as responses do.
+            "rarity_weight": 0.1,
         },
     },
 }

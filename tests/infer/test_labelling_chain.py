@@ -49,6 +49,32 @@ def moved(centroid, **changes):
     return replace(centroid, **changes)
 
 
+@pytest.mark.parametrize(
+    ("usual", "rare"),
+    [(("T11", "T12", "L1"), ("T11", "L1")), (("L4", "L5"), ("L4", "L5", "L6"))],
+)
+def test_what_only_rare_spines_have_needs_more_evidence(usual, rare):
+    """Two heatmaps are nearly as high as each other; one of the names makes the spine a rare one."""
+    rule = replace(PUBLISHED, rarity_weight=0.1)
+    doubtful = spine(*rare)
+    if len(usual) > len(rare):  # the places are those of T12 and L1
+        lower = [moved(doubtful[0], name="T12", response=0.85), doubtful[0], doubtful[1]]
+        assert names(label_by_chain(lower, replace(rule, rarity_weight=0.0))) == ["T11", "L1"]
+        assert names(label_by_chain(lower, rule)) == ["T12", "L1"]
+    else:  # the lowest place is the sacrum or L6
+        weak = [*doubtful[:2], moved(doubtful[2], response=0.0501)]
+        gain = label_by_chain(weak, replace(rule, rarity_weight=0.0))
+        assert names(gain) == ["L4", "L5", "L6"]
+        assert "L6" not in names(label_by_chain(weak, replace(rule, rarity_weight=2.0)))
+
+
+def test_a_regular_spine_costs_no_rarity():
+    candidates = spine("T11", "T12", "L1", "L2")
+    assert label_by_chain(candidates, replace(PUBLISHED, rarity_weight=9.0)) == label_by_chain(
+        candidates, PUBLISHED
+    )
+
+
 def test_no_candidates_give_no_sequence():
     assert label_by_chain([]) == ()
 
