@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from verse_infer.anatomy import LABELS
 from verse_infer.centroids import Centroid
 from verse_infer.lattice import Lattice
+from verse_infer.segmentation import gaussian
 from verse_train.augmentation import SpatialMap, change_intensities, random_map, sample_volume
 from verse_train.config import TrainingConfig
 from verse_train.fields_of_view import (
@@ -147,14 +148,7 @@ def _segmentation_sample(
     inside = sample_volume(own, case.lattice, points, order=1, outside=0.0) > 0.5
     image = change_intensities(hu, config.spacing_mm, config.augmentation, rng)
     place = lattice.index(spatial.sample_points(target[None]))[0]
-    gaussian = gaussian_at(lattice, place, config.sigma)
-    return Sample(np.stack([image, gaussian], axis=-1), inside.astype(np.float32)[..., None])
-
-
-def gaussian_at(lattice: Lattice, index: NDArray[np.float64], sigma: float) -> Floats:
-    """Gaussian of height 1 at a continuous index x, y, z; sigma in voxels; z, y, x."""
-    gx, gy, gz = (
-        np.exp(-0.5 * ((np.arange(n) - i) / sigma) ** 2).astype(np.float32)
-        for n, i in zip(lattice.size, index, strict=True)
-    )
-    return np.asarray(gz[:, None, None] * gy[None, :, None] * gx)
+    # The marker that inference shows, by the same function.
+    middle_index = (np.array(lattice.size) - 1) / 2
+    marker = gaussian(lattice.size, place - middle_index, config.sigma)
+    return Sample(np.stack([image, marker], axis=-1), inside.astype(np.float32)[..., None])

@@ -134,6 +134,8 @@ def test_gaussian_is_highest_at_its_place():
     assert values[2, 3, 6] == pytest.approx(np.exp(-0.5))
     shifted = gaussian((9, 7, 5), np.array([1.0, -3.0, 2.0]), 2.0)
     assert np.unravel_index(shifted.argmax(), shifted.shape) == (4, 0, 5)
+    between = gaussian((9, 7, 5), np.array([0.5, 0.0, 0.0]), 2.0)
+    assert between[2, 3, 4] == between[2, 3, 5] == pytest.approx(np.exp(-0.5 * 0.25**2))
 
 
 def test_a_crop_beside_the_centroid_marks_and_segments_the_vertebra_where_it_is():

@@ -14,7 +14,6 @@ from verse_train.networks import STAGES
 from verse_train.samples import (
     MAX_IGNORED,
     draw_sample,
-    gaussian_at,
 )
 
 from .cases import BACKGROUND_HU, VERTEBRA_HU, ball_case
@@ -192,14 +191,6 @@ def test_without_a_mask_there_is_no_segmentation_sample():
 def test_without_a_whole_vertebra_there_is_no_segmentation_sample():
     with pytest.raises(ValueError, match="balls has no whole vertebra"):
         drawn(ball_case(cut=NAMES), config_of("vertebra_segmentation"))
-
-
-def test_gaussian_at_a_continuous_index():
-    lattice = Lattice.centred((0.0, 0.0, 0.0), 1.0, (5, 6, 7))
-    found = gaussian_at(lattice, np.array([1.5, 2.0, 3.0]), 2.0)
-    assert found.shape == (7, 6, 5)
-    assert found[3, 2, 1] == pytest.approx(np.exp(-0.5 * 0.25 / 4))
-    assert found[5, 2, 2] == pytest.approx(np.exp(-0.5 * (4 + 0.25) / 4))
 
 
 LONG = ball_case([f"T{i}" for i in range(1, 13)], size=(16, 16, 110))
