@@ -41,8 +41,8 @@ test-slow: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
 corpus: setup  ## bad inputs, faults around a run, isolation, container rules: each as stated
-	$(BIN)/python -m pytest -m 'slow or not slow' tests/infer/test_bad_inputs.py \
-	  tests/infer/test_header_properties.py tests/infer/test_isolation.py tests/infer/test_memory.py \
+	$(BIN)/python -m pytest -m 'slow or not slow' tests/infer/reading/test_bad_inputs.py \
+	  tests/infer/reading/test_header_properties.py tests/infer/running/test_isolation.py tests/infer/running/test_memory.py \
 	  tests/faults tests/whole/test_odd_patients.py tests/whole/test_determinism.py
 
 KILLS ?= 100

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
+from verse_infer.geometry.lattice import Lattice
 from verse_infer.landmarks import find_candidates, lattice_along, predict_heatmaps
-from verse_infer.lattice import Lattice
 from verse_infer.networks import Network, Networks
 from verse_infer.pipeline import CaseResult, Pipeline
 from verse_infer.segmentation import crop_lattice, vertebra_crops

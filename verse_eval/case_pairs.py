@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verse_infer.errors import UsageError
-from verse_infer.output_names import is_derivative
+from verse_infer.running.output_names import is_derivative
 
 #: What a file holds, by its name; the first that matches counts.
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_infer.ct import Ct
-from verse_infer.lattice import Block
+from verse_infer.geometry.lattice import Block
 
 #: Padding is at most this, HU; measured air is noisy, so that no plane of it is constant.
 AIR_HU = -900

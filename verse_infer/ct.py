@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
 
 
 @dataclass(frozen=True, slots=True)

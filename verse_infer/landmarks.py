@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
+from verse_infer.geometry.resampling import sample
 from verse_infer.manifest import StageWeights
 from verse_infer.networks import Network
-from verse_infer.resampling import sample
 from verse_infer.spine import SpineRegion, normalised
 from verse_infer.tiling import RunBatch, predict_tiled
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from verse_infer.air_margin import without_air_margin
 from verse_infer.anatomy import name_of
-from verse_infer.bodies import BodyCandidates, find_body_candidates
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
 from verse_infer.labelling import (
@@ -22,6 +21,7 @@ from verse_infer.labelling import (
     drop_near_ends,
     label_candidates,
 )
+from verse_infer.labelling.bodies import BodyCandidates, find_body_candidates
 from verse_infer.landmarks import Heatmaps, find_candidates, predict_heatmaps
 from verse_infer.manifest import StageWeights
 from verse_infer.networks import Networks

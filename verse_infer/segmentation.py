@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
-from verse_infer.lattice import Block, Lattice
+from verse_infer.geometry.lattice import Block, Lattice
+from verse_infer.geometry.resampling import bring_back, sample
 from verse_infer.networks import Network
 from verse_infer.prefetching import one_ahead
-from verse_infer.resampling import bring_back, sample
 from verse_infer.spine import normalised
 
 Floats = NDArray[np.float32]

@@ -7,9 +7,9 @@ import scipy.ndimage
 from numpy.typing import NDArray
 
 from verse_infer.ct import Ct
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
+from verse_infer.geometry.resampling import sample
 from verse_infer.networks import Network
-from verse_infer.resampling import sample
 
 Floats = NDArray[np.float32]
 #: Separate pieces of the heatmap (a spine interrupted by metal) count if they weigh at least this

@@ -28,7 +28,7 @@ from verse_infer.atomic import atomic_write
 from verse_infer.centroids import Centroid
 from verse_infer.ct import SourceGeometry, to_source
 from verse_infer.errors import CentroidFileError
-from verse_infer.grid_geometry import RAS_TO_LPS
+from verse_infer.geometry.grid_geometry import RAS_TO_LPS
 
 Convention = Literal["verse", "verse20", "verse19"]
 CONVENTIONS: tuple[Convention, ...] = ("verse", "verse20", "verse19")

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct, from_source
-from verse_infer.ct_reading import read_ct
 from verse_infer.errors import InputError
-from verse_infer.lattice import Lattice
-from verse_infer.resampling import sample
+from verse_infer.geometry.lattice import Lattice
+from verse_infer.geometry.resampling import sample
+from verse_infer.reading.ct_reading import read_ct
 from verse_infer.verse_files import Convention, read_centroids
 from verse_train.prepared import PreparedCase, save_prepared
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from verse_infer.anatomy import LABELS
 from verse_infer.centroids import Centroid
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
 from verse_infer.segmentation import gaussian
 from verse_train.augmentation import SpatialMap, change_intensities, random_map, sample_volume
 from verse_train.config import TrainingConfig

@@ -11,7 +11,7 @@ from verse_eval.case_scoring import TeamScores
 from verse_eval.label_maps import LabelMap
 from verse_eval.scan_scores import ScanScore, VertebraScore
 from verse_infer.centroids import Centroid
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
 
 L1, L2, L3 = 20, 21, 22
 

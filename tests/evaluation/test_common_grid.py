@@ -3,7 +3,7 @@ import pytest
 
 from verse_eval.common_grid import evaluation_lattice, on_common_grid
 from verse_eval.label_maps import LabelMap
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
 
 from .scenes import L1, L2, boxes, label_map, lattice_of
 

@@ -12,8 +12,8 @@ import pytest
 from tests.faults.outputs import partial_files
 from tests.faults.sandbox import STRANGER, closed_above, in_sandbox, sandboxed
 from tests.infer.fake_command import ROOT, fake_command
-from tests.infer.test_batch import files, report, scans
-from verse_infer.temporary import NAME
+from tests.infer.running.test_batch import files, report, scans
+from verse_infer.running.temporary import NAME
 from verse_train.synthetic.sample import write_sample
 
 

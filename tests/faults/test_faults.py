@@ -11,7 +11,7 @@ import pytest
 from tests.faults.mounts import small_disk
 from tests.faults.outputs import faults_of, partial_files
 from tests.infer.fake_command import ROOT, fake_command
-from tests.infer.test_batch import FakePipeline, files, report, run, scans
+from tests.infer.running.test_batch import FakePipeline, files, report, run, scans
 from verse_infer import atomic
 from verse_infer.errors import UsageError
 

@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from verse_infer import cli, isolation
+from verse_infer import cli
+from verse_infer.running import isolation
 
 ROOT = Path(__file__).resolve().parents[2]
 

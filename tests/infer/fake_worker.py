@@ -13,10 +13,10 @@ import time
 
 import numpy as np
 
-from tests.infer.test_batch import FakePipeline
-from verse_infer import reading_ahead, worker
-from verse_infer.case_scan import read_scan
-from verse_infer.worker_messages import Ready
+from tests.infer.running.test_batch import FakePipeline
+from verse_infer.running import reading_ahead, worker
+from verse_infer.running.case_scan import read_scan
+from verse_infer.running.worker_messages import Ready
 
 
 def crash():

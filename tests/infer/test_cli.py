@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from verse_infer import cli
-from verse_infer.run_report import CaseReport
+from verse_infer.running.run_report import CaseReport
 
 ROOT = Path(__file__).resolve().parents[2]
 

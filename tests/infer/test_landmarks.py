@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from verse_infer.geometry.lattice import Lattice
 from verse_infer.landmarks import Heatmaps, find_candidates, lattice_along, with_mirror_image
-from verse_infer.lattice import Lattice
 from verse_infer.spine import SpineRegion
 
 from .fakes import STAGE_WEIGHTS, fake_network

@@ -6,8 +6,8 @@ import pytest
 from verse_infer.anatomy import LABELS, label_of
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
+from verse_infer.geometry.lattice import Lattice
 from verse_infer.labelling import ChainRule, SequenceRule
-from verse_infer.lattice import Lattice
 from verse_infer.pipeline import (
     NO_SPINE,
     Pipeline,

@@ -3,7 +3,7 @@ import pytest
 
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
 from verse_infer.plausibility import UNCERTAIN, implausible, uncertain
 
 GRID = Lattice((-150.0, -100.0, 0.0), (3.0, 2.0, 4.0), (100, 100, 80))

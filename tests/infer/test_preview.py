@@ -6,7 +6,7 @@ import pytest
 from verse_infer.anatomy import CRANIOCAUDAL_LABELS, label_of
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
 from verse_infer.preview import MAX_HEIGHT, OPACITY, PALETTE, WINDOW, render_preview
 
 #: 40 × 50 × 60 voxels of 1 × 1.2 × 2 mm: views of 120 × 240 and 80 × 240 pixels at 2 pixels a mm.

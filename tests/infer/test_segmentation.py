@@ -5,7 +5,7 @@ import pytest
 
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
 from verse_infer.segmentation import (
     crop_lattice,
     gaussian,

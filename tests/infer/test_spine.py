@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from verse_infer.ct import Ct
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
 from verse_infer.spine import (
     coarse_lattice,
     locate_spine,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from verse_infer.centroids import Centroid
 from verse_infer.ct import SourceGeometry, from_source
 from verse_infer.errors import CentroidFileError
-from verse_infer.grid_geometry import grid_geometry
+from verse_infer.geometry.grid_geometry import grid_geometry
 from verse_infer.verse_files import CONVENTIONS, read_centroids, write_centroids, write_mask
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -4,7 +4,7 @@ import numpy as np
 
 from verse_infer.anatomy import label_of
 from verse_infer.centroids import Centroid
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
 from verse_train.networks import NetworkSize
 from verse_train.prepared import PreparedCase
 

@@ -4,7 +4,7 @@ import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
 from verse_train.augmentation import change_intensities, random_map, sample_volume
 from verse_train.config import CONFIGS, Augmentation
 

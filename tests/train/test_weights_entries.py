@@ -1,8 +1,8 @@
 import pytest
 
 from verse_infer.anatomy import LABELS
-from verse_infer.bodies import BodyCandidates
 from verse_infer.labelling import ChainRule, SequenceRule
+from verse_infer.labelling.bodies import BodyCandidates
 from verse_infer.pipeline import labelling_rule
 from verse_train.config import CONFIGS
 from verse_train.networks import STAGES

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from verse_infer.ct_reading import read_ct
+from verse_infer.reading.ct_reading import read_ct
 from verse_infer.segmentation import merged, vertebra_responses
 
 ORIENTATIONS = [

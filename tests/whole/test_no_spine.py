@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from verse_infer.ct import Ct
-from verse_infer.ct_reading import read_ct
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
+from verse_infer.reading.ct_reading import read_ct
 from verse_infer.verse_files import read_centroids
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ct"

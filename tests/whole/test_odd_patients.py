@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.infer.bad_inputs import BAD_INPUTS, REFUSED
+from tests.infer.reading.bad_inputs import BAD_INPUTS, REFUSED
 from tests.whole.geometry import difference, run_file
 from verse_infer.pipeline import NO_SPINE, NO_VERTEBRAE
 from verse_infer.plausibility import TURNED, UNCERTAIN

@@ -13,7 +13,7 @@ import scipy.ndimage
 from verse_infer.anatomy import label_of
 from verse_infer.centroids import Centroid
 from verse_infer.ct import from_source
-from verse_infer.ct_reading import read_ct
+from verse_infer.reading.ct_reading import read_ct
 from verse_infer.segmentation import segment_vertebrae
 from verse_infer.verse_files import read_centroids
 

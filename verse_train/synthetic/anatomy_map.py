@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_infer.centroids import Centroid
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
 
 
 class Tissue(IntEnum):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from verse_infer.centroids import Centroid
 from verse_infer.ct import SourceGeometry, from_source
-from verse_infer.grid_geometry import grid_geometry
-from verse_infer.lattice import Lattice, Point
+from verse_infer.geometry.grid_geometry import grid_geometry
+from verse_infer.geometry.lattice import Lattice, Point
 from verse_infer.verse_files import read_centroids
 from verse_train.datasets import patient_of
 from verse_train.networks import Stage

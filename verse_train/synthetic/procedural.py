@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from verse_infer.anatomy import label_of
 from verse_infer.centroids import Centroid
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
 from verse_train.synthetic.spine_curve import Posed, pose_spine, variant_names
 from verse_train.synthetic.torso import add_pelvis, add_ribs, add_skull, soft_tissue

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from verse_infer.atomic import atomic_write
 from verse_infer.ct import SourceGeometry, to_source
-from verse_infer.grid_geometry import RAS_TO_LPS, grid_geometry
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.grid_geometry import RAS_TO_LPS, grid_geometry
+from verse_infer.geometry.lattice import Lattice
 from verse_infer.verse_files import write_centroids, write_mask
 from verse_train.synthetic.anatomy_map import AnatomyMap
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_infer.anatomy import label_of
-from verse_infer.lattice import Lattice, Point
+from verse_infer.geometry.lattice import Lattice, Point
 from verse_train.synthetic.anatomy_map import AnatomyMap
 from verse_train.synthetic.bank import DEFORMED, cut_out
 from verse_train.synthetic.procedural import invent_anatomy

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from verse_infer.ct import Ct
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
 from verse_infer.networks import load_networks
 from verse_infer.pipeline import Pipeline
 from verse_train.published.importing import import_published

@@ -5,7 +5,7 @@ import pytest
 import scipy.ndimage
 
 from verse_infer.centroids import Centroid
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
 from verse_train.synthetic.rendering import SAMPLE, TRAINING, render_ct
 

@@ -5,8 +5,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from verse_infer.ct_reading import read_ct
-from verse_infer.lattice import Lattice
+from verse_infer.geometry.lattice import Lattice
+from verse_infer.reading.ct_reading import read_ct
 from verse_infer.verse_files import read_centroids
 from verse_train.datasets import find_scans, prepare_scan
 from verse_train.prepared import load_prepared

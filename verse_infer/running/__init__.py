@@ -1,0 +1,1 @@
+"""Running a folder of cases: finding them, a worker that may die, second chances, the report."""

@@ -1,0 +1,161 @@
+"""The work on one case, from its file to its outputs, and what is said of it whatever happens."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from verse_infer.anatomy import name_of
+from verse_infer.atomic import atomic_write
+from verse_infer.centroids import Centroid
+from verse_infer.ct import Ct, SourceGeometry
+from verse_infer.errors import InputError, VerseError
+from verse_infer.pipeline import CaseResult
+from verse_infer.preview import render_preview
+from verse_infer.running.case_scan import CaseScan, stamp_of
+from verse_infer.running.cases import Case
+from verse_infer.running.reading_ahead import CaseReader
+from verse_infer.running.run_report import CaseReport
+from verse_infer.verse_files import Convention, read_centroids, write_centroids, write_mask
+
+logger = logging.getLogger(__name__)
+#: Longest message of a foreign library that is passed on; TensorFlow's may hold whole graphs.
+_LONGEST_MESSAGE = 300
+
+
+class Runner(Protocol):
+    """What a case needs of a pipeline."""
+
+    def run(self, ct: Ct, centroids: Sequence[Centroid] | None = None) -> CaseResult:
+        """One CT in, one result out."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseOptions:
+    """How a case is read and written.
+
+    centroids_from: folder of (edited) centroid files with the names of outputs, or None.
+    memory_limit: bytes that a scan may take by its header's claims, or None.
+    """
+
+    output: Path
+    convention: Convention = "verse"
+    preview: bool = True
+    centroids_from: Path | None = None
+    memory_limit: int | None = None
+
+
+def attempt_case(
+    case: Case, pipeline: Runner, options: CaseOptions, reader: CaseReader | None = None
+) -> CaseReport:
+    """One case, whatever happens to it. A case that fails leaves no output.
+
+    reader: has perhaps read the case before its turn; reads ahead what is to follow.
+    """
+    started = time.perf_counter()
+    name, stamp = case.relative.as_posix(), (0, 0)
+    logger.info("%s", name)
+    try:
+        stamp = stamp_of(case.path)
+        outputs, result, seconds = _with_room(case, pipeline, options, reader or CaseReader())
+    except Exception as error:  # one case's bug must not cost the other 199
+        logger.debug("%s", name, exc_info=True)
+        return failure(case, stamp, _message(case, error))
+    seconds["total"] = time.perf_counter() - started
+    names = tuple(name_of(c.label) for c in result.centroids)
+    logger.info("%s: %d vertebrae in %.1f s", name, len(names), seconds["total"])
+    flags = (*_link_flags(case), *result.flags)
+    for flag in flags:
+        logger.warning("%s: %s", name, flag)
+    rounded = {stage: round(value, 3) for stage, value in seconds.items()}
+    return CaseReport(name, "succeeded", stamp, outputs, names, flags, seconds=rounded)
+
+
+def failure(case: Case, stamp: tuple[int, int], message: str) -> CaseReport:
+    """The report of a failed case, logged; outputs of it, also of an earlier run, are removed."""
+    logger.error("%s: failed: %s", case.relative.as_posix(), message)
+    for path in case.outputs.all() if case.rival is None else ():
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("%s: cannot be removed: %s", path, error.strerror)
+    return CaseReport(case.relative.as_posix(), "failed", stamp, error=message)
+
+
+def _message(case: Case, error: Exception) -> str:
+    """What the user is told: the file, what was expected and what came."""
+    if isinstance(error, VerseError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"{case.path}: expected enough memory for this scan, got: out of memory"
+    if isinstance(error, OSError):
+        place = f" {error.filename}" if error.filename else ""
+        return f"{case.path}: expected to read and write files, got: {error.strerror}{place}"
+    first = next(iter(str(error).splitlines()), "")[:_LONGEST_MESSAGE]
+    return f"{case.path}: expected a result, got {type(error).__name__}: {first}"
+
+
+def _link_flags(case: Case) -> tuple[str, ...]:
+    return ("symbolic link: its target was read",) if case.path.is_symlink() else ()
+
+
+#: Paths of the outputs, relative to the output folder; what was found; seconds per stage.
+_Done = tuple[tuple[str, ...], CaseResult, dict[str, float]]
+
+
+def _with_room(case: Case, pipeline: Runner, options: CaseOptions, reader: CaseReader) -> _Done:
+    """The next scan's memory is not to be missed by this case: where it runs out, that one goes."""
+    try:
+        return _process(case, pipeline, options, reader)
+    except MemoryError:
+        if not reader.make_room():
+            raise
+    logger.warning("%s: out of memory; trying once more", case.relative.as_posix())
+    return _process(case, pipeline, options, reader)
+
+
+def _process(case: Case, pipeline: Runner, options: CaseOptions, reader: CaseReader) -> _Done:
+    if case.rival is not None:
+        raise InputError(
+            f"{case.path}: its outputs would overwrite those of {case.rival}; rename one of them"
+        )
+    clock = time.perf_counter()
+    scan = reader.read(case.path, options.memory_limit)
+    reading = time.perf_counter() - clock
+    logger.info("read: %.1f s, %s voxels", reading, "×".join(map(str, scan.source.shape)))
+    result = pipeline.run(scan.ct, _given_centroids(case, scan.source, options))
+    clock = time.perf_counter()
+    written = _write(case, scan, result, options)
+    seconds = {"read": reading, **result.seconds, "write": time.perf_counter() - clock}
+    return tuple(p.relative_to(options.output).as_posix() for p in written), result, seconds
+
+
+def _given_centroids(
+    case: Case, source: SourceGeometry, options: CaseOptions
+) -> tuple[Centroid, ...] | None:
+    if options.centroids_from is None:
+        return None
+    path = options.centroids_from / case.outputs.centroids.relative_to(options.output)
+    return read_centroids(path, source, options.convention)
+
+
+def _write(case: Case, scan: CaseScan, result: CaseResult, options: CaseOptions) -> list[Path]:
+    """The mask comes last: where it is, the case is whole."""
+    names = case.outputs
+    _check_inside(names.mask.parent, options.output)
+    write_centroids(names.centroids, result.centroids, scan.source, options.convention)
+    written = [names.centroids]
+    if options.preview:
+        with atomic_write(names.preview) as partial:
+            render_preview(scan.ct, result.mask, result.centroids).save(partial, "PNG")
+        written.append(names.preview)
+    write_mask(names.mask, result.mask, scan.source)
+    return [*written, names.mask]
+
+
+def _check_inside(folder: Path, output: Path) -> None:
+    """A link in the output folder must not lead out of it."""
+    if not folder.resolve().is_relative_to(output.resolve()):
+        raise InputError(f"{folder}: expected a folder inside {output}, got {folder.resolve()}")

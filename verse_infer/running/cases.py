@@ -1,0 +1,91 @@
+"""Finding the scans of an input folder: flat, one folder per case, or BIDS-like."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from verse_infer.errors import UsageError
+from verse_infer.running.output_names import OutputNames, is_derivative, is_nifti, output_names
+from verse_infer.verse_files import Convention
+
+#: Root's own folder on every ext4 disk.
+_SYSTEM_FOLDERS = frozenset({"lost+found"})
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One scan. relative: its path inside the input folder. rival: another case with its outputs."""
+
+    path: Path
+    relative: Path
+    outputs: OutputNames
+    rival: Path | None = None
+
+
+def find_cases(source: Path, output: Path, convention: Convention) -> tuple[Case, ...]:
+    """Scans below a folder, or the one file, in the order of their names.
+
+    Hidden files, masks and other derivatives, and anything below the output folder are passed over;
+    in a BIDS-like tree (with a folder rawdata) only …_ct files count. File links are followed, as
+    data sets are often made of them; folder links are not. What has a scan's name but is no file
+    (a broken link, a pipe, a folder without scans or one that cannot be listed) counts as
+    well, so that it is refused rather than lost. A case whose outputs another one already has gets that one as its rival. UsageError
+    where there is nothing to read.
+    """
+    if source.is_file():
+        found = [source]
+        root = source.parent
+    elif source.is_dir():
+        found, root = sorted(_scans(source, output)), source
+    else:
+        raise UsageError(f"--input {source}: expected a folder or a NIfTI file, found neither")
+    if (root / "rawdata").is_dir() and source.is_dir():
+        found = [
+            p for p in found if not is_nifti(p) or p.name.lower().rsplit(".nii")[0].endswith("_ct")
+        ]
+    cases: list[Case] = []
+    taken: dict[Path, Path] = {}
+    for path in found:
+        relative = path.relative_to(root)
+        names = output_names(_named_as_scan(relative), output, convention)
+        rival = taken.setdefault(names.mask, relative)
+        cases.append(Case(path, relative, names, None if rival == relative else rival))
+    return tuple(cases)
+
+
+def _scans(source: Path, output: Path) -> Iterator[Path]:
+    """Everything named like a scan, and folders that cannot be listed: they may hide scans."""
+    inner_output = output.resolve()
+    closed: list[Path] = []
+    for folder, folders, files in os.walk(
+        source, onerror=lambda e: closed.append(Path(e.filename))
+    ):
+        here = Path(folder)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and name not in _SYSTEM_FOLDERS
+            and (here / name).resolve() != inner_output
+        )
+        empty = [name for name in folders if is_nifti(Path(name)) and not _scans_in(here / name)]
+        for name in [*files, *empty]:
+            path = here / name
+            hidden = name.startswith(".")
+            if not hidden and is_nifti(path) and not is_derivative(path.relative_to(source)):
+                yield path
+    yield from closed
+
+
+def _scans_in(folder: Path) -> bool:
+    """Is anything in a folder named like a scan? (`x.nii.gz/x.nii` is a habit of unpackers.)"""
+    try:
+        return any(is_nifti(path) for path in folder.iterdir())
+    except OSError:
+        return True  # the walk itself will meet the error
+
+
+def _named_as_scan(relative: Path) -> Path:
+    """A name that outputs can be derived from, for what is refused later anyway."""
+    return relative if is_nifti(relative) else relative.with_name(f"{relative.name}.nii")
