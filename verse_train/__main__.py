@@ -5,10 +5,13 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from verse_infer.errors import UsageError, VerseError
 from verse_infer.manifest import STAGES
@@ -94,6 +97,7 @@ def _add_synthetic(commands: Any) -> None:
     trial.add_argument("--count", type=int, default=100)
     trial.add_argument("--seed", type=int, default=900, help="not that of a training's bank")
     trial.add_argument("--atlas", type=Path, help="folder of the BodyParts3D meshes")
+    trial.add_argument("--landmarks", type=Path, help="folder of the VerSe centroids to bend it to")
     trial.add_argument("--output", type=Path, required=True)
     trial.set_defaults(command=_trial_scans)
 
@@ -180,21 +184,24 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 
 def _synthesise(arguments: argparse.Namespace) -> int:
-    from verse_train.centroid_statistics import read_unique_scans
     from verse_train.synthetic.atlas import voxelise_body
     from verse_train.synthetic.bank import bank_spacing, fill_bank, fill_mask_bank
-    from verse_train.synthetic.bending import Configuration
 
     spacing = bank_spacing(arguments.stage)
     for mask in arguments.masks:
         fill_mask_bank(arguments.cache, mask, arguments.count, arguments.seed)
     if not arguments.masks:
         atlas = voxelise_body(arguments.atlas, spacing) if arguments.atlas else None
-        spines: list[Configuration] = []
-        if arguments.landmarks:
-            spines = list(read_unique_scans(arguments.landmarks).values())
+        spines = _real_spines(arguments.landmarks)
         fill_bank(arguments.cache, arguments.stage, arguments.count, arguments.seed, atlas, spines)
     return 0
+
+
+def _real_spines(folder: Path | None) -> list[Mapping[int, NDArray[np.float64]]]:
+    """Centroids of the folder's scans, one of each patient; none without a folder."""
+    from verse_train.centroid_statistics import read_unique_scans
+
+    return list(read_unique_scans(folder).values()) if folder else []
 
 
 def _trial_scans(arguments: argparse.Namespace) -> int:
@@ -202,7 +209,8 @@ def _trial_scans(arguments: argparse.Namespace) -> int:
     from verse_train.synthetic.trial_scans import write_trial_scans
 
     atlas = voxelise_body(arguments.atlas, 1.0) if arguments.atlas else None
-    paths = write_trial_scans(arguments.output, arguments.count, arguments.seed, atlas)
+    spines = _real_spines(arguments.landmarks)
+    paths = write_trial_scans(arguments.output, arguments.count, arguments.seed, atlas, spines)
     logger.info("%d scans below %s", len(paths), arguments.output)
     return 0
 

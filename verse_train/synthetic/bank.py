@@ -18,7 +18,7 @@ from verse_train.datasets import patient_of
 from verse_train.networks import Stage
 from verse_train.prepared import PreparedCase, save_prepared
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
-from verse_train.synthetic.bending import Configuration, bend_to, bent_body
+from verse_train.synthetic.bending import Configuration, bent_at_random
 from verse_train.synthetic.procedural import invent_anatomy
 from verse_train.synthetic.rendering import TRAINING, RenderOptions, render_ct
 
@@ -54,19 +54,12 @@ def fill_bank(
         path = folder / f"synthetic-{seed}-{number:04d}.npz"
         if not path.exists():
             rng = np.random.default_rng((seed, number))
-            body = _bent(atlas, configurations, rng) if atlas is not None and number % 2 else None
+            body = (
+                bent_at_random(atlas, configurations, rng)
+                if atlas is not None and number % 2
+                else None
+            )
             save_prepared(path, _draw(path.stem, stage, body, rng))
-
-
-def _bent(
-    atlas: AnatomyMap, configurations: Sequence[Configuration], rng: np.random.Generator
-) -> AnatomyMap:
-    """The atlas on the first random configuration that it can be bent to; as it is without any."""
-    for index in rng.permutation(len(configurations)):
-        bend = bend_to(atlas, configurations[index])
-        if bend is not None:
-            return bent_body(atlas, bend)
-    return atlas
 
 
 def _draw(

@@ -5,7 +5,7 @@ curve through the centroids, shifts by smooth ones. So lordosis, kyphosis, scoli
 of vertebrae are those of the real spine; vertebrae are sheared rather than tilted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +72,17 @@ def bend_to(body: AnatomyMap, configuration: Configuration) -> Bend | None:
         return None
     lengths = [np.linalg.norm(np.diff(points, axis=0), axis=1).sum() for points in (before, after)]
     return Bend(before, after, float(lengths[1] / lengths[0]))
+
+
+def bent_at_random(
+    body: AnatomyMap, configurations: Sequence[Configuration], rng: np.random.Generator
+) -> AnatomyMap:
+    """The body on the first random configuration that it can be bent to; as it is without any."""
+    for index in rng.permutation(len(configurations)):
+        bend = bend_to(body, configurations[index])
+        if bend is not None:
+            return bent_body(body, bend)
+    return body
 
 
 def bent_body(body: AnatomyMap, bend: Bend) -> AnatomyMap:

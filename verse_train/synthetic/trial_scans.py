@@ -1,5 +1,6 @@
 """Synthetic scans of all kinds to measure weights on: drawn like training scans, by other seeds."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from verse_infer.anatomy import label_of
 from verse_infer.geometry.lattice import Lattice, Point
 from verse_train.synthetic.anatomy_map import AnatomyMap
 from verse_train.synthetic.bank import DEFORMED, cut_out
+from verse_train.synthetic.bending import Configuration, bent_at_random
 from verse_train.synthetic.procedural import invent_anatomy
 from verse_train.synthetic.rendering import TRAINING, render_ct
 from verse_train.synthetic.scan_files import write_scan
@@ -30,11 +32,16 @@ SLICES_MM = (0.5, 1.0)
 
 
 def write_trial_scans(
-    folder: Path, count: int, seed: int, atlas: AnatomyMap | None = None
+    folder: Path,
+    count: int,
+    seed: int,
+    atlas: AnatomyMap | None = None,
+    configurations: Sequence[Configuration] = (),
 ) -> list[Path]:
     """Write scans 0 to count - 1 of a seed as a restructured VerSe data set; returns the CTs' paths.
 
     Those that exist already are kept. atlas: a real body at about 1 mm, shown by every second scan.
+    configurations: centroids of real spines; where given, the atlas is bent to a random one of them.
     """
     paths = []
     for number in range(count):
@@ -42,13 +49,16 @@ def write_trial_scans(
         path = folder / "rawdata" / name / f"{name}_ct.nii.gz"
         if not path.exists():
             rng = np.random.default_rng((seed, number))
-            write_scan(folder, name, *draw_scan(number, rng, atlas))
+            write_scan(folder, name, *draw_scan(number, rng, atlas, configurations))
         paths.append(path)
     return paths
 
 
 def draw_scan(
-    number: int, rng: np.random.Generator, atlas: AnatomyMap | None = None
+    number: int,
+    rng: np.random.Generator,
+    atlas: AnatomyMap | None = None,
+    configurations: Sequence[Configuration] = (),
 ) -> tuple[AnatomyMap, NDArray[np.int16]]:
     """Anatomy and HU of one scan, z, y, x on the anatomy's lattice; at least two whole vertebrae."""
     merged = int(rng.choice(MERGED_SLICES))
@@ -60,11 +70,12 @@ def draw_scan(
         merged * int(heights / slices / merged),
     )
     spacing = (in_plane, in_plane, slices)
-    kind = "regular" if atlas is not None and number % 2 else KINDS[number // 2 % len(KINDS)]
+    body = bent_at_random(atlas, configurations, rng) if atlas is not None and number % 2 else None
+    kind = "regular" if body is not None else KINDS[number // 2 % len(KINDS)]
     needed = {label_of(name) for name in TELLING.get(kind, ())}
     while True:
-        if atlas is not None and number % 2:
-            anatomy = cut_out(atlas, spacing, size, rng)
+        if body is not None:
+            anatomy = cut_out(body, spacing, size, rng)
         else:
             anatomy = _invented(kind, spacing, size, rng)
         labels = {centroid.label for centroid in anatomy.centroids}

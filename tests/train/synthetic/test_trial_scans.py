@@ -64,6 +64,20 @@ def test_every_second_scan_shows_the_atlas(monkeypatch):
     assert len(anatomy.centroids) > 1
 
 
+def test_the_atlas_is_bent_to_real_spines():
+    body = mean_body()
+    spine = {c.label: np.asarray(c.point) * (1.0, 1.0, 1.2) for c in body.centroids}
+    anatomy, _ = draw_scan(1, np.random.default_rng(0), body, [spine])
+    first, last = anatomy.centroids[0].label, anatomy.centroids[-1].label
+    height = height_between(anatomy, first, last)
+    assert height == pytest.approx(1.2 * height_between(body, first, last), rel=0.03)
+
+
+def height_between(anatomy, first, last):
+    heights = {centroid.label: centroid.point[2] for centroid in anatomy.centroids}
+    return heights[first] - heights[last]
+
+
 def test_thick_slices_are_means_with_the_anatomy_of_the_middle_one(monkeypatch):
     rendered = []
 
