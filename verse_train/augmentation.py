@@ -169,9 +169,19 @@ def change_intensities(
         sigma = rng.uniform(0, settings.blur_mm) / spacing_mm
         hu = scipy.ndimage.gaussian_filter1d(hu, sigma, axis=int(rng.integers(3)), truncate=3.0)
     if settings.noise_hu and rng.random() < 0.5:
-        noise = rng.standard_normal(hu.shape, np.float32)
-        hu = hu + np.float32(rng.uniform(0, settings.noise_hu)) * noise
+        hu = hu + np.float32(rng.uniform(0, settings.noise_hu)) * _noise(
+            hu.shape, settings.noise_grain_mm / spacing_mm, rng
+        )
     values = np.clip(hu / 2048.0, -1.0, 1.0)
     scale = rng.uniform(1 - settings.intensity_scale, 1 + settings.intensity_scale)
     shift = rng.uniform(-settings.intensity_shift, settings.intensity_shift)
     return np.asarray(values * np.float32(scale) + np.float32(shift), np.float32)
+
+
+def _noise(shape: tuple[int, ...], grain: float, rng: np.random.Generator) -> Floats:
+    """Noise of standard deviation 1, smoothed by a Gaussian of random sigma up to grain voxels."""
+    noise = rng.standard_normal(shape, np.float32)
+    if not grain:
+        return noise
+    smooth = scipy.ndimage.gaussian_filter(noise, rng.uniform(0, grain), truncate=3.0)
+    return np.asarray(smooth / smooth.std(), np.float32)

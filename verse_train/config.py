@@ -18,9 +18,12 @@ class Augmentation:
     intensity_scale, intensity_shift: applied to HU / 2048, as in the papers.
     noise_hu, blur_mm: largest standard deviation of added noise and of an added Gaussian blur
         along one random axis, each used on half of the samples.
+    noise_grain_mm: largest standard deviation of a Gaussian that the noise has gone through, as in
+        scans of coarser voxels.
     mirror: reflect left and right on half of the samples.
     field_of_view_cuts: on half of the samples end the scan at random heights, as scans do.
     narrow_views: share of the samples of stage 3 whose scan ends near the vertebra on all sides.
+    faded_bone: share of the samples of stage 3 whose vertebrae are hardly denser inside than muscle.
     spineless: share of the samples that show a part of the scan without any of its spine.
     """
 
@@ -32,10 +35,12 @@ class Augmentation:
     intensity_shift: float = 0.25
     noise_hu: float = 0.0
     blur_mm: float = 0.0
+    noise_grain_mm: float = 0.0
     mirror: bool = False
     field_of_view_cuts: bool = False
     spineless: float = 0.0
     narrow_views: float = 0.0
+    faded_bone: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,15 @@ _COMPACT = (
         (112, 112, 96),
         3_000,
         1e-3,
-        Augmentation(elastic_mm=4.0, noise_hu=120.0, blur_mm=2.0, mirror=True, narrow_views=0.35),
+        Augmentation(
+            elastic_mm=4.0,
+            noise_hu=120.0,
+            blur_mm=2.0,
+            noise_grain_mm=1.0,
+            mirror=True,
+            narrow_views=0.35,
+            faded_bone=0.25,
+        ),
         crop_offset_mm=(0.0, 18.0, -4.0),
         centroid_jitter_mm=2.5,
         rate_falls=True,

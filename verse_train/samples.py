@@ -15,6 +15,7 @@ from verse_infer.geometry.lattice import Lattice
 from verse_infer.segmentation import gaussian
 from verse_train.augmentation import SpatialMap, change_intensities, random_map, sample_volume
 from verse_train.config import TrainingConfig
+from verse_train.faded_bone import faded
 from verse_train.fields_of_view import (
     OUTSIDE_HU,
     cut_field_of_view,
@@ -142,7 +143,8 @@ def _segmentation_sample(
     points = spatial.scan_points()
     own = (case.mask == centroid.label).astype(np.uint8)
     narrow = rng.random() < config.augmentation.narrow_views and own.any()
-    shown = narrowed(case, own, rng) if narrow else case
+    shown = faded(case, rng) if rng.random() < config.augmentation.faded_bone else case
+    shown = narrowed(shown, own, rng) if narrow else shown
     hu = sample_volume(shown.hu, shown.lattice, points, order=1, outside=OUTSIDE_HU)
     # Linear interpolation of the binary mask, then one half: smoother than the nearest label.
     inside = sample_volume(own, case.lattice, points, order=1, outside=0.0) > 0.5

@@ -158,6 +158,20 @@ def test_intensity_scale_and_shift_stay_in_their_ranges():
     assert 1.15 < scales.max() <= 1.2501
 
 
+def test_grain_leaves_the_strength_of_noise_and_joins_neighbours():
+    even = np.zeros((20, 20, 20), np.float32)
+    plain = Augmentation(intensity_scale=0, intensity_shift=0, noise_hu=50)
+    grained = Augmentation(intensity_scale=0, intensity_shift=0, noise_hu=50, noise_grain_mm=2.0)
+    for strong, least, most in ((plain, -0.1, 0.1), (grained, 0.2, 1.0)):
+        joined = []
+        for seed in range(20):
+            noise = change_intensities(even, 1.0, strong, np.random.default_rng(seed)) * 2048
+            assert noise.std() < 55
+            if noise.any():
+                joined.append(np.corrcoef(noise[1:].ravel(), noise[:-1].ravel())[0, 1])
+        assert least < np.mean(joined) < most
+
+
 def test_noise_and_blur_come_on_some_samples_only():
     edge = np.zeros((8, 8, 8), np.float32)
     edge[4:, 4:, 4:] = 1000
