@@ -15,7 +15,7 @@ from verse_infer.segmentation import (
 )
 
 from .fakes import fake_network
-from .itk_resampling import itk_image, itk_resample
+from .geometry.itk_resampling import itk_image, itk_resample
 
 GRID = Lattice((-40.0, -40.0, -60.0), (0.8, 1.0, 1.5), (100, 80, 80))
 
