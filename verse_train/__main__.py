@@ -5,16 +5,16 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from verse_infer.errors import UsageError, VerseError
 from verse_infer.manifest import STAGES
+
+if TYPE_CHECKING:
+    from verse_train.synthetic.bending import Configuration
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ def _synthesise(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _real_spines(folder: Path | None) -> list[Mapping[int, NDArray[np.float64]]]:
+def _real_spines(folder: Path | None) -> "list[Configuration]":
     """Centroids of the folder's scans, one of each patient; none without a folder."""
     from verse_train.centroid_statistics import read_unique_scans
 
