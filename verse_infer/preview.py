@@ -1,6 +1,7 @@
 """A picture of one result: sagittal and coronal through the curved spine, masks, level names."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,23 +31,50 @@ PALETTE = np.array(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Style:
+    """How a centroid is shown. name_mm: where its name stands beside it; anchor: of the name."""
+
+    colour: tuple[int, int, int]
+    name_mm: float
+    anchor: str
+
+
+FOUND = _Style((255, 255, 255), 32.0, "lm")
+TRUE = _Style((120, 255, 120), -32.0, "rm")
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A centroid in a picture. index: continuous, x, y, z."""
+
+    index: NDArray[np.float64]
+    name: str
+    style: _Style
+
+
 def render_preview(
-    ct: Ct, mask: NDArray[np.uint8] | None, centroids: Sequence[Centroid]
+    ct: Ct,
+    mask: NDArray[np.uint8] | None,
+    centroids: Sequence[Centroid],
+    truth: Sequence[Centroid] = (),
 ) -> Image.Image:
     """Two views side by side: sagittal (anterior on the left), coronal (patient's right on the left).
 
     Each row shows the plane through the spine's centre at its height, so that a curved spine is seen
-    whole; beyond its ends, and without centroids, the plane stays where it is.
+    whole; beyond its ends, and without centroids, the plane stays where it is. truth: annotated
+    centroids, if known; green, their names on the left, and the planes go through them.
     """
-    columns, rows = _spine_in_slices(ct, centroids)
+    columns, rows = _spine_in_slices(ct, truth or centroids)
     planes = np.arange(len(ct.hu))
     sagittal = ct.hu[planes, :, columns], None if mask is None else mask[planes, :, columns]
     coronal = ct.hu[planes, rows, :], None if mask is None else mask[planes, rows, :]
     sx, sy, sz = ct.lattice.spacing
-    points = [ct.lattice.index(c.point) for c in centroids]
+    marks = [_Mark(ct.lattice.index(c.point), name_of(c.label), TRUE) for c in truth]
+    marks += [_Mark(ct.lattice.index(c.point), name_of(c.label), FOUND) for c in centroids]
     views = [
-        _view(*sagittal, (sy, sz), [(p[1], p[2]) for p in points], centroids, "AP"),
-        _view(*coronal, (sx, sz), [(p[0], p[2]) for p in points], centroids, "RL"),
+        _view(*sagittal, (sy, sz), marks, 1, "AP"),
+        _view(*coronal, (sx, sz), marks, 0, "RL"),
     ]
     gap = 6
     width, height = sum(v.width for v in views) + gap, max(v.height for v in views)
@@ -76,11 +104,11 @@ def _view(
     hu: NDArray[np.int16],
     labels: NDArray[np.uint8] | None,
     spacing: tuple[float, float],
-    points: Sequence[tuple[float, float]],
-    centroids: Sequence[Centroid],
+    marks: Sequence[_Mark],
+    axis: int,
     sides: str,
 ) -> Image.Image:
-    """One plane (z, u) as a picture with square pixels, head up."""
+    """One plane (z, u) as a picture with square pixels, head up; axis: which index u is, x or y."""
     low, high = WINDOW
     grey = np.clip((hu.astype(np.float32) - low) / (high - low), 0, 1) * 255
     rgb = np.repeat(grey[..., None], 3, axis=2)
@@ -92,17 +120,16 @@ def _view(
     picture = Image.fromarray(rgb[::-1].astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(size=max(10, round(9 * scale + 4)))
-    for centroid, (u, z) in zip(centroids, points, strict=True):
-        x = (u + 0.5) * spacing[0] * scale
-        y = (hu.shape[0] - z - 0.5) * spacing[1] * scale
-        draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=(255, 255, 255))
-        name = (x + 32 * scale, y)
+    for mark in marks:
+        x = (mark.index[axis] + 0.5) * spacing[0] * scale
+        y = (hu.shape[0] - mark.index[2] - 0.5) * spacing[1] * scale
+        draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=mark.style.colour)
         draw.text(
-            name,
-            name_of(centroid.label),
-            (255, 255, 255),
+            (x + mark.style.name_mm * scale, y),
+            mark.name,
+            mark.style.colour,
             font,
-            "lm",
+            mark.style.anchor,
             stroke_width=1,
             stroke_fill=(0, 0, 0),
         )

@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--output", type=Path, required=True, help="the container's output folder")
     check.add_argument("--within-mm", type=float, help="fail unless all are found within this")
     check.add_argument("--least-dice", type=float, help="fail unless the mean Dice reaches this")
+    check.add_argument("--pictures", type=Path, help="folder for pictures of what is wrong")
     check.set_defaults(command=_check)
     prepare = commands.add_parser("prepare", help="prepare annotated scans for a stage")
     prepare.add_argument("--stage", choices=STAGES, required=True)
@@ -154,9 +155,12 @@ def _phantom(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     from verse_train.check import compare, summary
+    from verse_train.check_pictures import write_pictures
 
     comparisons = compare(arguments.truth, arguments.output)
     logger.info("compared with %s\n%s", arguments.truth, summary(comparisons))
+    if arguments.pictures:
+        write_pictures(arguments.truth, arguments.output, arguments.pictures, comparisons)
     good = True
     if arguments.within_mm is not None:
         good &= all(

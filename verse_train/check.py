@@ -8,7 +8,8 @@ import numpy as np
 from verse_eval.case_scoring import score_folders
 from verse_eval.measures import MEASURES
 from verse_eval.scan_scores import ScanScore
-from verse_infer.anatomy import name_of
+from verse_eval.summaries import REGIONS
+from verse_infer.anatomy import name_of, region_of
 from verse_infer.errors import InputError
 
 
@@ -66,7 +67,7 @@ def compare(truth: Path, output: Path) -> list[Comparison]:
 
 
 def summary(comparisons: list[Comparison]) -> str:
-    """A line per scan, and one for all."""
+    """A line per scan, one for each region of the spine, and one for all."""
     lines = []
     for one in comparisons:
         mean = MEASURES["d_mean_mm"].of(one.score)
@@ -78,10 +79,19 @@ def summary(comparisons: list[Comparison]) -> str:
         if one.extra:
             line += f", extra {' '.join(one.extra)}"
         lines.append(line)
+    vertebrae = [v for c in comparisons for v in c.score.vertebrae]
+    for region in REGIONS:
+        found = [bool(v.identified) for v in vertebrae if region_of(v.label) == region]
+        if found:
+            lines.append(f"{region}: {sum(found)} of {len(found)} identified")
     total, hits = sum(c.total for c in comparisons), sum(c.hits for c in comparisons)
     distances = [d for c in comparisons for d in c.distances.values() if d <= 20.0]
-    lines.append(
+    line = (
         f"all: id.rate {100 * hits / total:.1f} % ({hits} of {total}), mean distance of those "
         f"within 20 mm {np.mean(distances) if distances else float('nan'):.2f} mm"
     )
+    dice = [v.dice for v in vertebrae if not np.isnan(v.dice)]
+    if dice:
+        line += f", mean Dice of a vertebra {np.mean(dice):.3f}"
+    lines.append(line)
     return "\n".join(lines)

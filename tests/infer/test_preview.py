@@ -7,7 +7,15 @@ from verse_infer.anatomy import CRANIOCAUDAL_LABELS, label_of
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
 from verse_infer.geometry.lattice import Lattice
-from verse_infer.preview import MAX_HEIGHT, OPACITY, PALETTE, WINDOW, render_preview
+from verse_infer.preview import (
+    FOUND,
+    MAX_HEIGHT,
+    OPACITY,
+    PALETTE,
+    TRUE,
+    WINDOW,
+    render_preview,
+)
 
 #: 40 × 50 × 60 voxels of 1 × 1.2 × 2 mm: views of 120 × 240 and 80 × 240 pixels at 2 pixels a mm.
 GRID = Lattice((-20.0, -30.0, 100.0), (1.0, 1.2, 2.0), (40, 50, 60))
@@ -117,6 +125,20 @@ def test_a_centroid_is_a_white_dot_with_its_name_beside():
     # The name stands 32 mm to the right, in the sagittal view's plane.
     row, column = place(10, 12, 30)[0]
     assert views(with_dot)[0][row - 10 : row + 10, column + 62 :].max() > 200
+
+
+def test_the_truth_is_green_with_its_name_on_the_left_and_the_planes_go_through_it():
+    ct = ct_of()
+    ct.hu[:, :, 10] = 900
+    true, found = centroid_at(10, 30, 30, label_of("T12")), centroid_at(20, 30, 20)
+    picture = np.asarray(render_preview(ct, None, [found], [true])).astype(float)
+    sagittal, _ = views(picture)
+    row, column = place(10, 30, 30)[0]
+    assert sagittal[row, column].tolist() == list(TRUE.colour)
+    assert sagittal[place(20, 30, 20)[0]].tolist() == list(FOUND.colour)
+    assert sagittal[5, 5].min() > 150  # the plane of the truth
+    name = sagittal[row - 10 : row + 10, : column - 60]
+    assert (name == TRUE.colour).all(axis=-1).any()
 
 
 def test_the_planes_follow_a_curved_spine():

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.evaluation.scenes import (
     L1,
@@ -11,6 +12,7 @@ from tests.evaluation.scenes import (
     save_mask,
 )
 from verse_infer.errors import InputError, UsageError
+from verse_infer.preview import TRUE
 from verse_train.__main__ import main
 from verse_train.check import compare, summary
 
@@ -35,7 +37,9 @@ def affine():
 @pytest.fixture
 def truth(tmp_path):
     root = tmp_path / "truth"
-    save_mask(root / "rawdata" / "sub-x" / "sub-x_ct.nii.gz", np.zeros((14, 40, 14)), affine())
+    hu = np.full((14, 40, 14), -1000)
+    hu[:, :, 7:] = 300
+    save_mask(root / "rawdata" / "sub-x" / "sub-x_ct.nii.gz", hu, affine(), np.int16)
     write(root / "derivatives", PLACES, {L3: (6.5, 26.5, 6.5)})
     return root
 
@@ -69,6 +73,26 @@ def test_missed_and_extra_are_named_and_cut_ones_are_no_error(truth, tmp_path):
     assert (one.missed, one.extra) == (("L1",), ("T12",))
     assert "missed L1, extra T12" in summary([one])
     assert check(truth, tmp_path / "out", "--within-mm", "5") == 1
+
+
+def test_each_region_and_the_mean_dice_have_their_place_in_the_summary(truth, tmp_path):
+    """L1 is missed: 1 of 2, Dice 0 and 1."""
+    write(tmp_path / "out", {L2: PLACES[L2]})
+    text = summary(compare(truth, tmp_path / "out"))
+    assert "lumbar: 1 of 2 identified" in text
+    assert "thoracic" not in text
+    assert "mean Dice of a vertebra 0.500" in text.splitlines()[-1]
+
+
+def test_pictures_are_of_what_is_wrong_alone(truth, tmp_path):
+    for name, places, count in (("good", PLACES, 0), ("bad", {L2: PLACES[L2]}, 1)):
+        write(tmp_path / name, places)
+        assert check(truth, tmp_path / name, "--pictures", str(tmp_path / f"{name}-png")) == 0
+        pictures = list((tmp_path / f"{name}-png").glob("*"))
+        assert [path.name for path in pictures] == ["x.png"] * count
+    picture = np.asarray(Image.open(tmp_path / "bad-png" / "x.png"))
+    green = (picture == TRUE.colour).all(axis=-1)
+    assert green.any()
 
 
 def test_no_result_is_an_error(truth, tmp_path):
