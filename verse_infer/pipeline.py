@@ -124,7 +124,7 @@ class Pipeline:
         rule = labelling_rule(network.weights, self.options.labelling)
         candidates = _candidates(heatmaps, network.weights, rule)
         z_range = z_range_of(ct.lattice)
-        labelled = label_candidates(candidates, z_range, rule)
+        labelled = label_candidates(candidates, z_range, rule, spine.z_range)
         margin = end_margin(network.weights, self.options.end_margin_mm)
         return drop_near_ends(_inside(ct, labelled), z_range, margin)
 

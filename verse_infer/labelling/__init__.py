@@ -20,12 +20,19 @@ LabellingRule = SequenceRule | ChainRule
 
 
 def label_candidates(
-    candidates: Sequence[Centroid], z_range: tuple[float, float], rule: LabellingRule
+    candidates: Sequence[Centroid],
+    z_range: tuple[float, float],
+    rule: LabellingRule,
+    searched: tuple[float, float] | None = None,
 ) -> tuple[Centroid, ...]:
-    """The labelled sequence by whichever rule this is; see the rules' own functions."""
+    """The labelled sequence by whichever rule this is; see the rules' own functions.
+
+    z_range: LPS z of the scan's bottom and top, mm. searched: of the part of it that candidates
+    were searched in; None: all.
+    """
     if isinstance(rule, SequenceRule):
         return label_by_sequence(candidates, z_range, rule)
-    return label_by_chain(candidates, rule)
+    return label_by_chain(candidates, rule, searched or z_range)
 
 
 def drop_near_ends(

@@ -52,16 +52,23 @@ def steps(upper: Layer, lower: Layer) -> FloatArray:
 
 
 def best_path(
-    layers: Sequence[Layer], rewards: Sequence[FloatArray], gain: StepGain
+    layers: Sequence[Layer],
+    rewards: Sequence[FloatArray],
+    gain: StepGain,
+    starts: Sequence[FloatArray] | None = None,
+    ends: Sequence[FloatArray] | None = None,
 ) -> tuple[Centroid, ...]:
     """Candidates on the best path, head to foot; empty if there are none.
 
-    layers: head to foot. rewards: (n,) for each layer. gain: see StepGain.
+    layers: head to foot. rewards: (n,) for each layer. gain: see StepGain. starts, ends: gains of a
+    path whose first, or last, candidate this is, (n,) for each layer; None: 0 for all.
     """
+    starts = starts or [np.zeros(len(layer.points)) for layer in layers]
+    ends = ends or [np.zeros(len(layer.points)) for layer in layers]
     totals: list[FloatArray] = []
     origins: list[NDArray[np.int64]] = []  # (n, 2): layer and candidate before, -1 at a start
     for place, layer in enumerate(layers):
-        best = np.zeros(len(layer.points))
+        best = starts[place].copy()
         origin = np.full((len(layer.points), 2), -1)
         for above in range(place):
             step_gain = gain(layers[above], layer) if len(totals[above]) else None
@@ -75,17 +82,18 @@ def best_path(
             origin[better] = np.stack([np.full_like(chosen, above), chosen], axis=1)[better]
         totals.append(best + rewards[place])
         origins.append(origin)
-    return _walk_back(layers, totals, origins)
+    finished = [total + end for total, end in zip(totals, ends, strict=True)]
+    return _walk_back(layers, finished, origins)
 
 
 def _walk_back(
-    layers: Sequence[Layer], totals: Sequence[FloatArray], origins: Sequence[NDArray[np.int64]]
+    layers: Sequence[Layer], finished: Sequence[FloatArray], origins: Sequence[NDArray[np.int64]]
 ) -> tuple[Centroid, ...]:
-    ends = [(float(total.max()), place) for place, total in enumerate(totals) if len(total)]
+    ends = [(float(total.max()), place) for place, total in enumerate(finished) if len(total)]
     if not ends:
         return ()
     _, place = max(ends)
-    index = int(totals[place].argmax())
+    index = int(finished[place].argmax())
     path = []
     while place >= 0:
         path.append(layers[place].centroid(index))

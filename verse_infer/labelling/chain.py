@@ -18,16 +18,21 @@ from functools import cache
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from verse_infer.anatomy import (
     CRANIOCAUDAL_LABELS,
     MEAN_OFFSETS_MM,
     RARE_STEPS,
+    label_of,
     same_type_neighbours,
     successors_of,
 )
 from verse_infer.centroids import Centroid
 from verse_infer.labelling.candidate_paths import FloatArray, Layer, best_path, steps
+
+#: Below these the sacrum may follow.
+LOWEST = (label_of("L5"), label_of("L6"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +76,33 @@ class ChainRule:
     response_floor: float = 0.0
     rarity_weight: float = 0.0
     max_gap_deviation: float = 0.7
+    open_end_cost: float = 0.0
+    open_end_mm: float = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """A way from one label down to another.
+
+    mean: vector, mm. missing: number of vertebrae left out. rarity: sum of the negative logarithms
+    of the shares of scans that have its rare steps.
+    """
+
+    mean: FloatArray
+    missing: int
+    rarity: float
 
 
 def label_by_chain(
-    candidates: Sequence[Centroid], rule: ChainRule | None = None
+    candidates: Sequence[Centroid],
+    rule: ChainRule | None = None,
+    z_range: tuple[float, float] = (np.inf, -np.inf),
 ) -> tuple[Centroid, ...]:
     """The best labelled sequence of vertebrae, head to foot; empty if no candidate is usable.
 
     candidates: local maxima of all heatmaps, in any order; label = vertebra of the heatmap.
-    rule: the model's numbers, ChainRule() if None.
+    rule: the model's numbers, ChainRule() if None. z_range: LPS z of the bottom and top of what was
+    searched for candidates, mm; without it no end is known to be in view.
 
     Each label comes at most once, z decreases strictly. A borrowed candidate carries its response
     times neighbour_factor. Any subset of labels is possible that steps of anatomy.MEAN_OFFSETS_MM
@@ -88,7 +111,30 @@ def label_by_chain(
     rule = rule or ChainRule()
     layers = _layers(candidates, rule)
     rewards = [rule.weight * _worth(layer.responses, rule) + rule.bias for layer in layers]
-    return best_path(layers, rewards, lambda upper, lower: _step_gain(upper, lower, rule))
+    starts = [
+        np.where(_open_above(layer, z_range[1], rule), -rule.open_end_cost, 0.0) for layer in layers
+    ]
+    ends = [
+        np.where(_open_below(layer, z_range[0], rule), -rule.open_end_cost, 0.0) for layer in layers
+    ]
+    return best_path(
+        layers, rewards, lambda upper, lower: _step_gain(upper, lower, rule), starts, ends
+    )
+
+
+def _open_above(layer: Layer, top: float, rule: ChainRule) -> NDArray[np.bool_]:
+    """Which candidates have room for a vertebra above them in the scan; (n,), none of C1."""
+    rises = [-step[2] for (_, lower), step in MEAN_OFFSETS_MM.items() if lower == layer.label]
+    room = max(rises, default=np.inf) + rule.open_end_mm
+    return np.asarray(layer.points[:, 2] + room < top)
+
+
+def _open_below(layer: Layer, bottom: float, rule: ChainRule) -> NDArray[np.bool_]:
+    """Which candidates have room for a vertebra below them in the scan; (n,), none of L5 and L6."""
+    falls = [-MEAN_OFFSETS_MM[layer.label, lower][2] for lower in successors_of(layer.label)]
+    room = max(falls, default=np.inf) + rule.open_end_mm
+    closed = layer.label in LOWEST
+    return np.asarray((layer.points[:, 2] - room > bottom) & (not closed))
 
 
 def _worth(responses: FloatArray, rule: ChainRule) -> FloatArray:
@@ -119,40 +165,38 @@ def _borrowed(label: int, own: Mapping[int, list[Centroid]], rule: ChainRule) ->
 
 def _step_gain(upper: Layer, lower: Layer, rule: ChainRule) -> FloatArray | None:
     """P of all steps between two layers, (n, m); the best if several mean vectors join them."""
-    edges = _mean_steps(rule.max_missing).get((upper.label, lower.label))
+    edges = _edges(rule.max_missing).get((upper.label, lower.label))
     if edges is None or not len(lower.points):
         return None
     vectors = steps(upper, lower)
     possible = (vectors[..., 2] < 0) & (np.linalg.norm(vectors, axis=-1) > rule.min_distance_mm)
-    gains = [_gain_along(vectors, mean, missing, rule) for mean, missing in edges]
-    rarity = -np.log(RARE_STEPS.get((upper.label, lower.label), 1.0))
-    return np.where(possible, np.max(gains, axis=0) - rule.rarity_weight * rarity, -np.inf)
+    gains = [_gain_along(vectors, edge, rule) for edge in edges]
+    return np.where(possible, np.max(gains, axis=0), -np.inf)
 
 
-def _gain_along(vectors: FloatArray, mean: FloatArray, missing: int, rule: ChainRule) -> FloatArray:
+def _gain_along(vectors: FloatArray, edge: _Edge, rule: ChainRule) -> FloatArray:
     # Over missing vertebrae the mean length of one of them remains the measure: a spine without
     # a gap then deviates by a whole length.
-    length = float(np.linalg.norm(mean)) / (missing + 1)
-    deviation = np.linalg.norm(vectors - mean, axis=-1) / length
-    limit = rule.max_gap_deviation if missing else rule.max_deviation
+    length = float(np.linalg.norm(edge.mean)) / (edge.missing + 1)
+    deviation = np.linalg.norm(vectors - edge.mean, axis=-1) / length
+    limit = rule.max_gap_deviation if edge.missing else rule.max_deviation
     potential = (1 - rule.weight) * (1 - 2 * deviation**2)
-    return np.where(deviation < limit, potential, -np.inf)
+    return np.where(deviation < limit, potential - rule.rarity_weight * edge.rarity, -np.inf)
 
 
 @cache
-def _mean_steps(
-    max_missing: int,
-) -> Mapping[tuple[int, int], tuple[tuple[FloatArray, int], ...]]:
-    """Mean vectors (with the number of vertebrae left out) between labels a path may join."""
-    found: defaultdict[tuple[int, int], list[tuple[FloatArray, int]]] = defaultdict(list)
+def _edges(max_missing: int) -> Mapping[tuple[int, int], tuple[_Edge, ...]]:
+    """All ways between labels a path may join."""
+    found: defaultdict[tuple[int, int], list[_Edge]] = defaultdict(list)
 
-    def extend(start: int, end: int, mean: FloatArray, missing: int) -> None:
+    def extend(start: int, end: int, mean: FloatArray, missing: int, rarity: float) -> None:
         for below in successors_of(end):
             total = mean + np.asarray(MEAN_OFFSETS_MM[end, below])
-            found[start, below].append((total, missing))
+            rare = rarity - float(np.log(RARE_STEPS.get((end, below), 1.0)))
+            found[start, below].append(_Edge(total, missing, rare))
             if missing < max_missing:
-                extend(start, below, total, missing + 1)
+                extend(start, below, total, missing + 1, rare)
 
     for label in CRANIOCAUDAL_LABELS:
-        extend(label, label, np.zeros(3), 0)
-    return MappingProxyType({edge: tuple(means) for edge, means in found.items()})
+        extend(label, label, np.zeros(3), 0, 0.0)
+    return MappingProxyType({way: tuple(edges) for way, edges in found.items()})

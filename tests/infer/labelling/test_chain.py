@@ -68,6 +68,33 @@ def test_what_only_rare_spines_have_needs_more_evidence(usual, rare):
         assert "L6" not in names(label_by_chain(weak, replace(rule, rarity_weight=2.0)))
 
 
+def test_a_rare_step_costs_as_much_where_the_next_vertebra_is_missing():
+    """L1 not found: from T11 to L2 without T12, or from T12, whose heatmap says nothing."""
+    t11, _, l2 = spine("T11", "L1", "L2")
+    assert names(label_by_chain([t11, l2])) == ["T11", "L2"]
+    assert names(label_by_chain([t11, l2], ChainRule(rarity_weight=9.0))) == ["T12", "L2"]
+
+
+@pytest.mark.parametrize(
+    ("true", "shifted", "open_below"),
+    [(("L3", "L4", "L5"), ("L2", "L3", "L4"), True), (("C1", "C2"), ("C2", "C3"), False)],
+)
+def test_a_spine_ends_in_view_with_c1_and_l5_alone(true, shifted, open_below):
+    """Heatmaps prefer names one level off; so no vertebra would follow where the scan goes on."""
+    places = spine(*true)
+    wrong = [moved(place, name=name) for place, name in zip(places, shifted, strict=True)]
+    right = [replace(place, response=0.7) for place in places]
+    rule = ChainRule(open_end_cost=1.0)
+    top, bottom = places[0].point[2], places[-1].point[2]
+    room = {"all": (bottom - 60, top + 60), "none": (bottom - 40, top + 40)}
+    one_end = (bottom - 60, top + 5) if open_below else (bottom - 5, top + 60)
+    assert names(label_by_chain([*wrong, *right], rule, one_end)) == list(true)
+    assert names(label_by_chain([*wrong, *right], rule, room["none"])) == list(shifted)
+    assert names(label_by_chain([*wrong, *right], rule)) == list(shifted)
+    free = replace(rule, open_end_cost=0.0)
+    assert names(label_by_chain([*wrong, *right], free, room["all"])) == list(shifted)
+
+
 def test_a_regular_spine_costs_no_rarity():
     candidates = spine("T11", "T12", "L1", "L2")
     assert label_by_chain(candidates, replace(PUBLISHED, rarity_weight=9.0)) == label_by_chain(
