@@ -31,9 +31,6 @@ from verse_infer.anatomy import (
 from verse_infer.centroids import Centroid
 from verse_infer.labelling.candidate_paths import FloatArray, Layer, best_path, steps
 
-#: Below these the sacrum may follow.
-LOWEST = (label_of("L5"), label_of("L6"))
-
 
 @dataclass(frozen=True, slots=True)
 class ChainRule:
@@ -111,12 +108,9 @@ def label_by_chain(
     rule = rule or ChainRule()
     layers = _layers(candidates, rule)
     rewards = [rule.weight * _worth(layer.responses, rule) + rule.bias for layer in layers]
-    starts = [
-        np.where(_open_above(layer, z_range[1], rule), -rule.open_end_cost, 0.0) for layer in layers
-    ]
-    ends = [
-        np.where(_open_below(layer, z_range[0], rule), -rule.open_end_cost, 0.0) for layer in layers
-    ]
+    cost = rule.open_end_cost
+    starts = [np.where(_open_above(layer, z_range[1], rule), -cost, 0.0) for layer in layers]
+    ends = [np.where(_open_below(layer, layers, z_range[0], rule), -cost, 0.0) for layer in layers]
     return best_path(
         layers, rewards, lambda upper, lower: _step_gain(upper, lower, rule), starts, ends
     )
@@ -129,12 +123,20 @@ def _open_above(layer: Layer, top: float, rule: ChainRule) -> NDArray[np.bool_]:
     return np.asarray(layer.points[:, 2] + room < top)
 
 
-def _open_below(layer: Layer, bottom: float, rule: ChainRule) -> NDArray[np.bool_]:
-    """Which candidates have room for a vertebra below them in the scan; (n,), none of L5 and L6."""
+def _open_below(
+    layer: Layer, layers: Sequence[Layer], bottom: float, rule: ChainRule
+) -> NDArray[np.bool_]:
+    """Which candidates have room for a vertebra below them in the scan; (n,), none of L6.
+
+    Below L5 room is not enough: a candidate for L6 must be there.
+    """
     falls = [-MEAN_OFFSETS_MM[layer.label, lower][2] for lower in successors_of(layer.label)]
     room = max(falls, default=np.inf) + rule.open_end_mm
-    closed = layer.label in LOWEST
-    return np.asarray((layer.points[:, 2] - room > bottom) & (not closed))
+    has_room = np.asarray(layer.points[:, 2] - room > bottom)
+    if layer.label != label_of("L5"):
+        return has_room
+    gain = _step_gain(layer, layers[CRANIOCAUDAL_LABELS.index(label_of("L6"))], rule)
+    return has_room & (False if gain is None else np.isfinite(gain).any(axis=1))
 
 
 def _worth(responses: FloatArray, rule: ChainRule) -> FloatArray:
