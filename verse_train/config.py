@@ -22,6 +22,7 @@ class Augmentation:
         scans of coarser voxels.
     mirror: reflect left and right on half of the samples.
     field_of_view_cuts: on half of the samples end the scan at random heights, as scans do.
+    spine_views: share of the samples of stages 1 and 2 that show little beside the spine.
     narrow_views: share of the samples of stage 3 whose scan ends near the vertebra on all sides.
     faded_bone: share of the samples of stage 3 whose vertebrae are hardly denser inside than muscle.
     spineless: share of the samples that show a part of the scan without any of its spine.
@@ -39,6 +40,7 @@ class Augmentation:
     mirror: bool = False
     field_of_view_cuts: bool = False
     spineless: float = 0.0
+    spine_views: float = 0.0
     narrow_views: float = 0.0
     faded_bone: float = 0.0
 
@@ -128,6 +130,7 @@ _COMPACT = (
             mirror=True,
             field_of_view_cuts=True,
             spineless=0.25,
+            spine_views=0.5,
         ),
         rate_falls=True,
         near_weight=5.0,

@@ -20,6 +20,9 @@ OUTSIDE_HU = -1024.0
 SIDE_MM, FRONT_MM, BELOW_MM = 55.0, 40.0, 130.0
 #: Least extent of a part without spine, mm.
 LEAST_PART_MM = 40.0
+#: How far from the bodies' centres a view of the spine alone ends: on each side, before and behind
+#: them, mm. Spines are mostly reconstructed to squares of 120 to 300 mm.
+BESIDE_MM, BEFORE_MM, BEHIND_MM = (25.0, 140.0), (35.0, 160.0), (45.0, 110.0)
 #: How far from a vertebra a narrow view ends, mm.
 NARROW_MM = (2.0, 50.0)
 
@@ -83,12 +86,30 @@ def without_spine(case: PreparedCase, rng: np.random.Generator) -> PreparedCase 
     if not large:
         return None
     part = large[int(rng.integers(len(large)))]
+    return replace(_part(case, part), centroids=(), cut=())
+
+
+def around_spine(case: PreparedCase, rng: np.random.Generator) -> PreparedCase:
+    """The scan reconstructed to a view of the spine alone, from head to foot as it was."""
+    points = spine_points(case)
+    if not len(points):
+        return case
+    low, high = (case.lattice.index(p) for p in (points.min(axis=0), points.max(axis=0)))
+    sx, sy, _ = case.lattice.spacing
+    right, left = rng.uniform(*BESIDE_MM, 2) / sx
+    front, back = rng.uniform(*BEFORE_MM) / sy, rng.uniform(*BEHIND_MM) / sy
+    height, depth, width = case.hu.shape
+    y = slice(max(0, int(low[1] - front)), min(depth, int(high[1] + back) + 1))
+    x = slice(max(0, int(low[0] - right)), min(width, int(high[0] + left) + 1))
+    return _part(case, (slice(0, height), y, x))
+
+
+def _part(case: PreparedCase, part: tuple[slice, slice, slice]) -> PreparedCase:
+    """A block of the scan, z, y, x, with all its centroids."""
     return replace(
         case,
         hu=case.hu[part],
         mask=None if case.mask is None else case.mask[part],
-        centroids=(),
-        cut=(),
         lattice=case.lattice.part(part),
     )
 
@@ -108,12 +129,7 @@ def narrowed(
         first, last = rng.uniform(*NARROW_MM, 2) / spacing[axis]
         parts.append(slice(max(0, int(places[0] - first)), min(size, int(places[-1] + last) + 1)))
     z, y, x = parts
-    return replace(
-        case,
-        hu=case.hu[z, y, x],
-        mask=None if case.mask is None else case.mask[z, y, x],
-        lattice=case.lattice.part((z, y, x)),
-    )
+    return _part(case, (z, y, x))
 
 
 def spine_points(case: PreparedCase) -> NDArray[np.float64]:

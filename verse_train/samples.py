@@ -18,6 +18,7 @@ from verse_train.config import TrainingConfig
 from verse_train.faded_bone import faded
 from verse_train.fields_of_view import (
     OUTSIDE_HU,
+    around_spine,
     cut_field_of_view,
     narrowed,
     spine_points,
@@ -67,7 +68,9 @@ def _viewed(case: PreparedCase, config: TrainingConfig, rng: np.random.Generator
         if beside is not None:
             return beside
     if augmentation.field_of_view_cuts and rng.random() < 0.5:
-        return cut_field_of_view(case, rng)
+        case = cut_field_of_view(case, rng)
+    if augmentation.spine_views and rng.random() < augmentation.spine_views:
+        return around_spine(case, rng)
     return case
 
 

@@ -286,6 +286,30 @@ def test_a_share_of_the_samples_shows_no_spine(stage):
     assert drawn(wide_ball_case(), usual).target.any()
 
 
+def test_a_view_of_the_spine_alone_keeps_all_of_it_where_it_lay():
+    case = wide_ball_case()
+    shapes = set()
+    for seed in range(20):
+        view = around_spine(case, np.random.default_rng(seed))
+        assert (view.centroids, view.cut) == (case.centroids, case.cut)
+        assert (view.mask > 0).sum() == (case.mask > 0).sum()
+        assert len(view.hu) == len(case.hu)
+        k, j, i = np.rint(case.lattice.index(view.lattice.origin)).astype(int)[::-1]
+        x, y, z = view.lattice.size
+        assert np.array_equal(view.hu, case.hu[k : k + z, j : j + y, i : i + x])
+        assert view.hu.shape[1] < case.hu.shape[1] or view.hu.shape[2] < case.hu.shape[2]
+        shapes.add(view.hu.shape)
+    assert len(shapes) > 10
+
+
+def test_a_share_of_the_samples_shows_little_beside_the_spine():
+    config = config_of("spine_localisation", NOTHING, 8.0, (32, 32, 48))
+    views = replace(config, augmentation=replace(NOTHING, spine_views=0.5))
+    air = [(drawn(wide_ball_case(), views, seed).image <= -0.5).mean() for seed in range(40)]
+    whole = (drawn(wide_ball_case(), config).image <= -0.5).mean()
+    assert 10 < sum(share > whole + 0.01 for share in air) < 30
+
+
 def test_a_narrow_view_holds_the_whole_vertebra_where_it_lay():
     case = wide_ball_case()
     own = (case.mask == label_of("L4")).astype(np.uint8)
