@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from verse_infer.anatomy import LABELS, label_of
 from verse_infer.geometry.lattice import Lattice
 from verse_train.config import CONFIGS, Augmentation, TrainingConfig
-from verse_train.fields_of_view import OUTSIDE_HU, cut_field_of_view, narrowed, without_spine
+from verse_train.fields_of_view import (
+    OUTSIDE_HU,
+    around_spine,
+    cut_field_of_view,
+    narrowed,
+    without_spine,
+)
 from verse_train.networks import STAGES
 from verse_train.samples import (
     MAX_IGNORED,
