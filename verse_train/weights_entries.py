@@ -71,7 +71,8 @@ def stage_entry(config_name: str, stage: Stage) -> tuple[StageWeights, Answer]:
 def _options(config: TrainingConfig) -> dict[str, object]:
     compact = config.size == "compact"
     if config.stage == "spine_localisation":
-        return {"z_margin_mm": 48.0, "fit_to_scan": compact}
+        # A short training loses ends of the spine, lumbar ones above all; stage 2 then looks there.
+        return {"z_margin_mm": 150.0 if compact else 48.0, "fit_to_scan": compact}
     if config.stage == "vertebra_localisation":
         # The papers let tiles overlap by 96 of 128 slices; the published code by 64.
         own = _COMPACT_LABELLING if compact else {"labelling": {"rule": "chain"}}
