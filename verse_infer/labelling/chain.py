@@ -13,7 +13,7 @@ where a step is somewhat unusual.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
 
@@ -107,6 +107,17 @@ def label_by_chain(
     """
     rule = rule or ChainRule()
     layers = _layers(candidates, rule)
+    path = _best_path(layers, rule, z_range)
+    if not rule.open_end_cost:
+        return path
+    # An end in view may rename vertebrae; it must not cost any, as where few of them were found.
+    free = _best_path(layers, replace(rule, open_end_cost=0.0), z_range)
+    return path if len(path) >= len(free) else free
+
+
+def _best_path(
+    layers: Sequence[Layer], rule: ChainRule, z_range: tuple[float, float]
+) -> tuple[Centroid, ...]:
     rewards = [rule.weight * _worth(layer.responses, rule) + rule.bias for layer in layers]
     cost = rule.open_end_cost
     starts = [np.where(_open_above(layer, z_range[1], rule), -cost, 0.0) for layer in layers]

@@ -95,6 +95,15 @@ def test_a_spine_ends_in_view_with_c1_and_l5_alone(true, shifted, open_below):
     assert names(label_by_chain([*wrong, *right], free, room["all"])) == list(shifted)
 
 
+def test_an_open_end_costs_no_vertebra():
+    """One place near the top could be L5 as well; the others would be lost."""
+    found = spine("T9", "T10", "T11")
+    alone = replace(found[0], label=label_of("L5"))
+    rule = ChainRule(open_end_cost=9.0)
+    z_range = found[-1].point[2] - 200, found[0].point[2] + 20
+    assert names(label_by_chain([*found, alone], rule, z_range)) == ["T9", "T10", "T11"]
+
+
 def test_a_regular_spine_costs_no_rarity():
     candidates = spine("T11", "T12", "L1", "L2")
     assert label_by_chain(candidates, replace(PUBLISHED, rarity_weight=9.0)) == label_by_chain(
