@@ -59,7 +59,7 @@ def test_legs_have_no_vertebrae(pipeline):
 @pytest.mark.real_data
 @pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared/data/ct")
 @pytest.mark.xfail(
-    reason="the bundled weights find a vertebra in one of eight such views", strict=False
+    reason="the bundled weights find a vertebra in three of these nine views", strict=False
 )
 @pytest.mark.parametrize("side", ["right", "left", "front"])
 @pytest.mark.parametrize("name", ["sub-pancreasctcb001", "sub-tcgaov", "sub-lidc0314"])
