@@ -93,12 +93,12 @@ class _Edge:
 def label_by_chain(
     candidates: Sequence[Centroid],
     rule: ChainRule | None = None,
-    z_range: tuple[float, float] = (np.inf, -np.inf),
+    searched: tuple[float, float] = (np.inf, -np.inf),
 ) -> tuple[Centroid, ...]:
     """The best labelled sequence of vertebrae, head to foot; empty if no candidate is usable.
 
     candidates: local maxima of all heatmaps, in any order; label = vertebra of the heatmap.
-    rule: the model's numbers, ChainRule() if None. z_range: LPS z of the bottom and top of what was
+    rule: the model's numbers, ChainRule() if None. searched: LPS z of the bottom and top of what was
     searched for candidates, mm; without it no end is known to be in view.
 
     Each label comes at most once, z decreases strictly. A borrowed candidate carries its response
@@ -107,28 +107,28 @@ def label_by_chain(
     """
     rule = rule or ChainRule()
     layers = _layers(candidates, rule)
-    path = _best_path(layers, rule, z_range)
+    path = _best_path(layers, rule, searched)
     if not rule.open_end_cost:
         return path
     # An end in view may rename vertebrae; it must not cost any, as where few of them were found.
-    free = _best_path(layers, replace(rule, open_end_cost=0.0), z_range)
+    free = _best_path(layers, replace(rule, open_end_cost=0.0), searched)
     return path if len(path) >= len(free) else free
 
 
 def _best_path(
-    layers: Sequence[Layer], rule: ChainRule, z_range: tuple[float, float]
+    layers: Sequence[Layer], rule: ChainRule, searched: tuple[float, float]
 ) -> tuple[Centroid, ...]:
     rewards = [rule.weight * _worth(layer.responses, rule) + rule.bias for layer in layers]
     cost = rule.open_end_cost
-    starts = [np.where(_open_above(layer, z_range[1], rule), -cost, 0.0) for layer in layers]
-    ends = [np.where(_open_below(layer, layers, z_range[0], rule), -cost, 0.0) for layer in layers]
+    starts = [np.where(_open_above(layer, searched[1], rule), -cost, 0.0) for layer in layers]
+    ends = [np.where(_open_below(layer, layers, searched[0], rule), -cost, 0.0) for layer in layers]
     return best_path(
         layers, rewards, lambda upper, lower: _step_gain(upper, lower, rule), starts, ends
     )
 
 
 def _open_above(layer: Layer, top: float, rule: ChainRule) -> NDArray[np.bool_]:
-    """Which candidates have room for a vertebra above them in the scan; (n,), none of C1."""
+    """Which candidates have room for a vertebra above them; (n,), none of C1."""
     rises = [-step[2] for (_, lower), step in MEAN_OFFSETS_MM.items() if lower == layer.label]
     room = max(rises, default=np.inf) + rule.open_end_mm
     return np.asarray(layer.points[:, 2] + room < top)
@@ -137,7 +137,7 @@ def _open_above(layer: Layer, top: float, rule: ChainRule) -> NDArray[np.bool_]:
 def _open_below(
     layer: Layer, layers: Sequence[Layer], bottom: float, rule: ChainRule
 ) -> NDArray[np.bool_]:
-    """Which candidates have room for a vertebra below them in the scan; (n,), none of L6.
+    """Which candidates have room for a vertebra below them; (n,), none of L6.
 
     Below L5 room is not enough: a candidate for L6 must be there.
     """
