@@ -153,6 +153,7 @@ _COMPACT = (
             mirror=True,
             field_of_view_cuts=True,
             spineless=0.15,
+            spine_views=0.3,
         ),
         rate_falls=True,
         sigma=2.0,
