@@ -58,7 +58,7 @@ def best_path(
     starts: Sequence[FloatArray] | None = None,
     ends: Sequence[FloatArray] | None = None,
 ) -> tuple[Centroid, ...]:
-    """Candidates on the best path, head to foot; empty if there are none.
+    """Candidates on the best path, head to foot; empty if every path loses.
 
     layers: head to foot. rewards: (n,) for each layer. gain: see StepGain. starts, ends: gains of a
     path whose first, or last, candidate this is, (n,) for each layer; None: 0 for all.
@@ -90,9 +90,9 @@ def _walk_back(
     layers: Sequence[Layer], finished: Sequence[FloatArray], origins: Sequence[NDArray[np.int64]]
 ) -> tuple[Centroid, ...]:
     ends = [(float(total.max()), place) for place, total in enumerate(finished) if len(total)]
-    if not ends:
+    best, place = max(ends, default=(0.0, -1))
+    if best <= 0:
         return ()
-    _, place = max(ends)
     index = int(finished[place].argmax())
     path = []
     while place >= 0:

@@ -61,6 +61,10 @@ class ChainRule:
     max_gap_deviation: limit of a step over missing vertebrae, in mean lengths of one vertebra. In
         those scans 95 % of the true steps over one vertebra deviate by less than 0.67, and every
         step to the very next vertebra, mistaken for a step over one, by at least 0.75.
+    open_end_cost: a path that begins below C1 or ends above L5 with room for another vertebra beyond
+        pays this for each such end. It may rename vertebrae, and it may leave out a single one; it
+        never costs several. 0: as published.
+    open_end_mm: room is the mean step to the next vertebra and this much.
     """
 
     threshold: float = 0.05
@@ -95,7 +99,7 @@ def label_by_chain(
     rule: ChainRule | None = None,
     searched: tuple[float, float] = (np.inf, -np.inf),
 ) -> tuple[Centroid, ...]:
-    """The best labelled sequence of vertebrae, head to foot; empty if no candidate is usable.
+    """The best labelled sequence of vertebrae, head to foot; empty if none gains anything.
 
     candidates: local maxima of all heatmaps, in any order; label = vertebra of the heatmap.
     rule: the model's numbers, ChainRule() if None. searched: LPS z of the bottom and top of what was
@@ -111,8 +115,9 @@ def label_by_chain(
     if not rule.open_end_cost:
         return path
     # An end in view may rename vertebrae; it must not cost any, as where few of them were found.
+    # But a single one with room for others is none: beside the spine nothing else is found.
     free = _best_path(layers, replace(rule, open_end_cost=0.0), searched)
-    return path if len(path) >= len(free) else free
+    return path if len(path) >= len(free) or len(free) == 1 else free
 
 
 def _best_path(

@@ -104,6 +104,21 @@ def test_an_open_end_costs_no_vertebra():
     assert names(label_by_chain([*found, alone], rule, z_range)) == ["T9", "T10", "T11"]
 
 
+def test_a_lone_vertebra_with_room_for_others_is_none():
+    (found,) = spine("T10")
+    rule = ChainRule(open_end_cost=3.0)
+    above, below = found.point[2] + 100, found.point[2] - 100
+    assert label_by_chain([found], rule, (below, above)) == ()
+    assert label_by_chain([found], rule, (found.point[2] - 30, found.point[2] + 30)) == (found,)
+    assert label_by_chain([found], replace(rule, open_end_cost=0.0), (below, above)) == (found,)
+
+
+def test_a_lone_vertebra_that_its_heatmap_denies_is_none():
+    rule = ChainRule(threshold=0.0, weight=0.6, bias=-0.4, response_floor=0.002)
+    assert label_by_chain(spine("L5", response=0.001), rule) == ()
+    assert len(label_by_chain(spine("L5", response=0.5), rule)) == 1
+
+
 def test_a_regular_spine_costs_no_rarity():
     candidates = spine("T11", "T12", "L1", "L2")
     assert label_by_chain(candidates, replace(PUBLISHED, rarity_weight=9.0)) == label_by_chain(
