@@ -51,15 +51,14 @@ def locate_spine(ct: Ct, network: Network) -> SpineRegion | None:
 def coarse_lattice(scan: Lattice, network: Network) -> Lattice:
     """Axis-aligned lattice around the whole scan, centred on it, sizes divisible by 16.
 
-    At least input_size, as the papers pad every scan to one size, unless the weights' option
-    fit_to_scan says that the network was trained on lattices that follow the scan.
+    At least input_size, as the papers pad every scan to one size; networks with instance
+    normalisation need as much air around a small scan as they saw in training.
     """
     corners = scan.corners()
     low, high = corners.min(axis=0), corners.max(axis=0)
     spacing = network.weights.spacing_mm
     needed = np.ceil((high - low) / spacing / 16).astype(int) * 16
-    least = 16 if network.weights.options.get("fit_to_scan") else network.weights.input_size
-    size = np.maximum(np.maximum(needed, 16), least)
+    size = np.maximum(needed, network.weights.input_size)
     return Lattice.centred(((low + high) / 2).tolist(), spacing, size.tolist())
 
 

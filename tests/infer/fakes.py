@@ -11,7 +11,7 @@ from verse_infer.networks import Network, Networks
 MODEL = (ModelFolder("nowhere", "0"),)
 STAGE_WEIGHTS: dict[Stage, StageWeights] = {
     "spine_localisation": StageWeights(
-        MODEL, 8.0, (32, 32, 32), 0.0, 2048.0, 0.3, (0,), {"z_margin_mm": 20.0, "fit_to_scan": True}
+        MODEL, 8.0, (32, 32, 32), 0.0, 2048.0, 0.3, (0,), {"z_margin_mm": 20.0}
     ),
     "vertebra_localisation": StageWeights(
         MODEL, 2.0, (48, 48, 64), 0.0, 2048.0, 0.2, LABELS, {"tile_overlap": 16, "min_distance": 3}

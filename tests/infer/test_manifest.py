@@ -17,7 +17,7 @@ ENTRY = {
     "labels": [0],
 }
 OPTIONS = {
-    "spine_localisation": {"z_margin_mm": 48.0, "fit_to_scan": True},
+    "spine_localisation": {"z_margin_mm": 48.0},
     "vertebra_localisation": {"tile_overlap": 64, "min_distance": 3},
     "vertebra_segmentation": {"centroid_sigma": 3.0},
 }
@@ -116,9 +116,6 @@ def test_a_missing_entry_of_a_stage_is_named(tmp_path, key):
 def test_a_missing_option_that_the_stage_needs_is_named(tmp_path, stage, key):
     content = good()
     del content["stages"][stage]["options"][key]
-    if key == "fit_to_scan":  # false where it is not said
-        assert read(tmp_path, content)
-        return
     with pytest.raises(WeightsError, match=f"{stage}: expected the options .*{key}"):
         read(tmp_path, content)
 

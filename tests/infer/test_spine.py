@@ -99,6 +99,11 @@ def test_lattice_holds_any_scan_and_suits_the_network(size):
     assert (inside <= np.array(lattice.size) - 0.5).all()
 
 
+def test_lattice_of_a_small_scan_has_the_size_of_a_training_sample():
+    network = fake_network("spine_localisation", lambda x: x)
+    assert coarse_lattice(LATTICE, network).size == tuple(network.weights.input_size)
+
+
 def test_z_range_of_an_oblique_lattice_covers_its_corners():
     c, s = np.cos(0.2), np.sin(0.2)
     lattice = Lattice((0, 0, 0), (1, 1, 1), (11, 11, 21), (1, 0, 0, 0, c, -s, 0, s, c))

@@ -23,6 +23,10 @@ class BodyCandidates:
     """How bodies are found; the weights' numbers, as they depend on how sharp the heatmaps are.
 
     threshold: a maximum of the sum of all heatmaps above it is a body.
+    faint_share, faint_total: where all bodies of a scan are faint, those above this share of the
+        median of the five surest, but not below half the threshold, are bodies if together they
+        exceed faint_total: a spine that the network is unsure of, not a few maxima beside one. With
+        a share of 0 the threshold alone decides.
     body_distance_mm: of bodies nearer than this the highest counts; overlapping tiles that disagree
         make two of one. The nearest neighbours of 141 VerSe scans are 10.8 mm apart.
     lone_threshold, lone_distance_mm: where bodies are so close that the sum joins them, a single
@@ -31,6 +35,8 @@ class BodyCandidates:
     """
 
     threshold: float = 0.3
+    faint_share: float = 0.0
+    faint_total: float = 2.0
     body_distance_mm: float = 10.0
     lone_threshold: float = 0.25
     lone_distance_mm: float = 8.0
@@ -44,16 +50,31 @@ def find_body_candidates(
     min_distance: see find_candidates. A body's response for a vertebra is the largest of that
     heatmap within one voxel of the body; candidates with a response of 0 are left out.
     """
-    total = Heatmaps(heatmaps.values.sum(axis=-1, keepdims=True), (ANY,), heatmaps.lattice)
-    bodies: list[Centroid] = []
-    for maximum in sorted(
-        find_candidates(total, rule.threshold, min_distance), key=lambda c: -c.response
-    ):
-        if _nearest_mm(maximum, bodies) > rule.body_distance_mm:
-            bodies.append(maximum)
+    bodies = _bodies(heatmaps, min_distance, rule)
     named = [candidate for body in bodies for candidate in _named(body, heatmaps)]
     lone = find_candidates(heatmaps, rule.lone_threshold, min_distance)
     return (*named, *(c for c in lone if _nearest_mm(c, bodies) > rule.lone_distance_mm))
+
+
+def _bodies(heatmaps: Heatmaps, min_distance: int, rule: BodyCandidates) -> list[Centroid]:
+    """Maxima of the sum of all heatmaps, the surest first."""
+    total = Heatmaps(heatmaps.values.sum(axis=-1, keepdims=True), (ANY,), heatmaps.lattice)
+    least = rule.threshold if not rule.faint_share else rule.threshold / 2
+    bodies: list[Centroid] = []
+    for maximum in sorted(find_candidates(total, least, min_distance), key=lambda c: -c.response):
+        if _nearest_mm(maximum, bodies) > rule.body_distance_mm:
+            bodies.append(maximum)
+    threshold = _threshold(bodies, rule)
+    return [body for body in bodies if body.response > threshold]
+
+
+def _threshold(bodies: Sequence[Centroid], rule: BodyCandidates) -> float:
+    """What a body of this scan must exceed; bodies: the surest first."""
+    if not bodies or not rule.faint_share:
+        return rule.threshold
+    faint = rule.faint_share * float(np.median([body.response for body in bodies[:5]]))
+    total = sum(body.response for body in bodies if body.response > faint)
+    return min(faint, rule.threshold) if total > rule.faint_total else rule.threshold
 
 
 def _named(body: Centroid, heatmaps: Heatmaps) -> list[Centroid]:

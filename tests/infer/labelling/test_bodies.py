@@ -88,3 +88,19 @@ def test_one_body_that_two_tiles_place_differently_is_one_candidate():
     for distance, bodies in ((10.0, 1), (5.0, 2)):
         rule = BodyCandidates(body_distance_mm=distance, lone_distance_mm=12.0)
         assert len({c.point for c in find_body_candidates(maps, 3, rule)}) == bodies
+
+
+@pytest.mark.parametrize(
+    ("heights", "share", "found"),
+    [
+        ((0.22, 0.2, 0.24, 0.21), 0.6, 4),  # a faint spine
+        ((0.22, 0.2, 0.24, 0.21), 0.0, 0),
+        ((0.22, 0.2), 0.6, 0),  # two maxima beside one
+        ((0.8, 0.7, 0.22, 0.75), 0.6, 3),  # one maximum beside a sure spine
+        ((0.22, 0.2, 0.24, 0.14), 0.6, 3),  # below half the threshold
+    ],
+)
+def test_bodies_may_be_faint_where_all_of_them_are(heights, share, found):
+    spots = [(20.0 + 36.0 * place, height) for place, height in enumerate(heights)]
+    rule = BodyCandidates(faint_share=share, faint_total=0.5)
+    assert len(find_body_candidates(heatmaps({20: spots}), 3, rule)) == found
