@@ -45,6 +45,7 @@ def locate_spine(ct: Ct, network: Network) -> SpineRegion | None:
         threshold=threshold,
         margin_mm=float(options["z_margin_mm"]),
         scan_z_range=scan_z_range,
+        least_height=float(options.get("least_height", 0.0)),
     )
 
 
@@ -74,13 +75,15 @@ def region_of_heatmap(
     threshold: float,
     margin_mm: float,
     scan_z_range: tuple[float, float],
+    least_height: float = 0.0,
 ) -> SpineRegion | None:
     """Centre of mass and z extent of what rises above the threshold; None if nothing does.
 
-    margin_mm is added to the extent at both ends, as far as the scan goes.
+    margin_mm is added to the extent at both ends, as far as the scan goes. least_height: None also
+    where the heatmap's maximum is below it, as in long bones, which are a little like a spine.
     """
     pieces, count = scipy.ndimage.label(heatmap > threshold)
-    if not count:
+    if not count or heatmap.max() < least_height:
         return None
     masses = scipy.ndimage.sum_labels(heatmap, pieces, np.arange(1, count + 1))
     kept = 1 + np.flatnonzero(masses >= PIECE_SHARE * masses.max())

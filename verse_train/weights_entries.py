@@ -75,7 +75,8 @@ def stage_entry(config_name: str, stage: Stage) -> tuple[StageWeights, Answer]:
 def _options(config: TrainingConfig) -> dict[str, object]:
     compact = config.size == "compact"
     if config.stage == "spine_localisation":
-        return {"z_margin_mm": 48.0}
+        # Of 100 synthetic and all real scans the least maximum is 0.88, of a femur 0.63.
+        return {"z_margin_mm": 48.0} | ({"least_height": 0.7} if compact else {})
     if config.stage == "vertebra_localisation":
         # The papers let tiles overlap by 96 of 128 slices; the published code by 64.
         own = _COMPACT_LABELLING if compact else {"labelling": {"rule": "chain"}}

@@ -99,6 +99,14 @@ def test_lattice_holds_any_scan_and_suits_the_network(size):
     assert (inside <= np.array(lattice.size) - 0.5).all()
 
 
+def test_a_maximum_below_the_least_height_is_no_spine():
+    heatmap = np.zeros(LATTICE.shape, np.float32)
+    heatmap[4:9, 8, 8] = 0.6
+    known = {"threshold": 0.3, "margin_mm": 0.0, "scan_z_range": (0.0, 120.0)}
+    assert region_of_heatmap(heatmap, LATTICE, **known, least_height=0.7) is None
+    assert region_of_heatmap(heatmap, LATTICE, **known, least_height=0.5) is not None
+
+
 def test_lattice_of_a_small_scan_has_the_size_of_a_training_sample():
     network = fake_network("spine_localisation", lambda x: x)
     assert coarse_lattice(LATTICE, network).size == tuple(network.weights.input_size)
