@@ -40,7 +40,6 @@ _COMPACT_LABELLING: dict[str, object] = {
             "bias": -0.4,
             "neighbour_factor": 0.0,
             "response_floor": 0.002,
-            "max_deviation": 0.8,
             # The names of a spine err together, by one level: λ over the logarithm of the floor (0.1)
             # would let anatomy count as one response, but a dozen of them may be wrong at once.
             "rarity_weight": 0.6,
