@@ -5,9 +5,8 @@ from verse_infer.manifest import Stage, StageWeights
 from verse_train.answers import Answer, answer_of
 from verse_train.config import CONFIGS, TrainingConfig
 
-#: Input of one call at inference, x, y, z, where it differs from the training sample: the papers'
-#: (Payer et al. 2020, table of network inputs), whole scans in stage 1, and for the compact stage 2
-#: the best of 64, 80 and 96 voxels in plane on patients that were not trained on.
+#: Input of one call at inference, x, y, z, where it differs from the training sample: for the compact
+#: stage 2 the best of 64, 80 and 96 voxels in plane on patients that were not trained on.
 _INPUT_SIZES: dict[tuple[str, Stage], tuple[int, int, int]] = {
     ("compact", "vertebra_localisation"): (80, 80, 128),
 }
@@ -75,7 +74,7 @@ def _options(config: TrainingConfig) -> dict[str, object]:
     compact = config.size == "compact"
     if config.stage == "spine_localisation":
         # Of 100 synthetic and all real scans the least maximum is 0.88, of a femur 0.63.
-        return {"z_margin_mm": 48.0} | ({"least_height": 0.7} if compact else {})
+        return {"z_margin_mm": 48.0, "least_height": 0.7 if compact else 0.0}
     if config.stage == "vertebra_localisation":
         # The papers let tiles overlap by 96 of 128 slices; the published code by 64.
         own = _COMPACT_LABELLING if compact else {"labelling": {"rule": "chain"}}
