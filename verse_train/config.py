@@ -139,7 +139,7 @@ _COMPACT = (
         "vertebra_localisation",
         "compact",
         2.0,
-        (64, 64, 128),
+        (80, 80, 128),
         4_000,
         1e-3,
         Augmentation(

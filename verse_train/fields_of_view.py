@@ -25,20 +25,23 @@ LEAST_PART_MM = 40.0
 BESIDE_MM, BEFORE_MM, BEHIND_MM = (25.0, 140.0), (35.0, 160.0), (45.0, 110.0)
 #: How far from a vertebra a narrow view ends, mm.
 NARROW_MM = (2.0, 50.0)
+#: Least height of a scan that is cut, mm: of about two vertebrae; one is then never halved.
+LEAST_HEIGHT_MM = 80.0
 
 
 def cut_field_of_view(case: PreparedCase, rng: np.random.Generator) -> PreparedCase:
     """The same scan ending earlier at the top, the bottom or both; halved vertebrae are no targets."""
     points = spine_points(case)
-    if len(points) < 4:
+    if len(points) < 2:
         return case
     bottom, top = points[:, 2].min(), points[:, 2].max()
+    ends = case.lattice.corners()[:, 2].min(), case.lattice.corners()[:, 2].max()
     low = rng.uniform(bottom, (bottom + top) / 2) if rng.random() < 0.5 else -np.inf
     high = rng.uniform((bottom + top) / 2, top) if rng.random() < 0.5 else np.inf
-    if high - low < 80.0:
+    if min(high, ends[1]) - max(low, ends[0]) < LEAST_HEIGHT_MM:
         return case
     z = case.lattice.origin[2] + case.lattice.spacing[2] * np.arange(case.hu.shape[0])
-    hu = np.where(((z >= low) & (z <= high))[:, None, None], case.hu, np.int16(OUTSIDE_HU))
+    seen = np.flatnonzero((z >= low) & (z <= high))
     heights = _heights(case)
     kept, cut = [], []
     for centroid in case.centroids:
@@ -49,7 +52,9 @@ def cut_field_of_view(case: PreparedCase, rng: np.random.Generator) -> PreparedC
         elif margin >= SURELY_CUT:
             cut.append(centroid)
     cut.extend(c for c in case.cut if low <= c.point[2] <= high)
-    return replace(case, hu=hu, centroids=tuple(kept), cut=tuple(cut))
+    _, depth, width = case.hu.shape
+    shown = _part(case, (slice(seen[0], seen[-1] + 1), slice(0, depth), slice(0, width)))
+    return replace(shown, centroids=tuple(kept), cut=tuple(cut))
 
 
 def _heights(case: PreparedCase) -> dict[int, float]:

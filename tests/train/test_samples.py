@@ -206,10 +206,9 @@ LONG = ball_case([f"T{i}" for i in range(1, 13)], size=(16, 16, 110))
 @settings(max_examples=30, deadline=None)
 def test_a_cut_scan_keeps_only_vertebrae_far_enough_from_its_ends(seed):
     cut = cut_field_of_view(LONG, np.random.default_rng(seed))
-    z = LONG.lattice.origin[2] + 4.0 * np.arange(len(cut.hu))
-    seen = z[(cut.hu != OUTSIDE_HU).any(axis=(1, 2))]
-    assert np.array_equal(cut.hu[np.isin(z, seen)], LONG.hu[np.isin(z, seen)])
-    low, high = seen.min(), seen.max()
+    z = LONG.lattice.origin[2] + 4.0 * np.arange(len(LONG.hu))
+    low, high = cut.lattice.corners()[[0, -1], 2]
+    assert np.array_equal(cut.hu, LONG.hu[(z >= low) & (z <= high)])
     distance = np.linalg.norm((2.0, 3.0, 30.0))
     for centroid in LONG.centroids:
         margin = min(centroid.point[2] - low, high - centroid.point[2])
@@ -224,13 +223,13 @@ def test_a_cut_scan_keeps_only_vertebrae_far_enough_from_its_ends(seed):
 def test_scans_are_cut_at_the_top_the_bottom_both_or_not_at_all():
     kinds = set()
     for seed in range(40):
-        hu = cut_field_of_view(LONG, np.random.default_rng(seed)).hu
-        kinds.add(((hu[0] == OUTSIDE_HU).all(), (hu[-1] == OUTSIDE_HU).all()))
+        ends = cut_field_of_view(LONG, np.random.default_rng(seed)).lattice.corners()[[0, -1], 2]
+        kinds.add(tuple(ends == LONG.lattice.corners()[[0, -1], 2]))
     assert len(kinds) == 4
 
 
-def test_a_scan_of_few_vertebrae_is_not_cut():
-    case = ball_case(("L1", "L2", "L3"))
+def test_a_scan_of_one_vertebra_is_not_cut():
+    case = ball_case(("L1",))
     for seed in range(10):
         assert cut_field_of_view(case, np.random.default_rng(seed)) is case
 

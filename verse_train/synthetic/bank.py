@@ -27,7 +27,7 @@ DEFORMED = 0.15
 #: Spacing of the bank and the size of a scan (x, y) for each stage; z is drawn for each scan, mm.
 _LATTICES: dict[Stage, tuple[float, tuple[int, int], tuple[float, float]]] = {
     "spine_localisation": (4.0, (100, 80), (100.0, 700.0)),
-    "vertebra_localisation": (2.0, (120, 120), (140.0, 480.0)),
+    "vertebra_localisation": (2.0, (120, 120), (80.0, 480.0)),
     "vertebra_segmentation": (1.0, (150, 150), (110.0, 150.0)),
 }
 

@@ -17,10 +17,10 @@ def test_the_regular_column_has_24_vertebrae():
     assert (REGULAR[0], REGULAR[7], REGULAR[-1]) == ("C1", "T1", "L5")
 
 
-def test_one_column_in_ten_is_a_variant():
+def test_four_columns_in_ten_are_variants():
     columns = [variant_names(np.random.default_rng(seed)) for seed in range(500)]
     kinds = Counter(columns)
-    assert kinds[REGULAR] == pytest.approx(450, abs=30)
+    assert kinds[REGULAR] == pytest.approx(300, abs=40)
     others = [set(REGULAR) ^ set(column) for column in kinds if column != REGULAR]
     assert sorted(others, key=str) == sorted([{"L6"}, {"T13"}, {"T12"}, {"L5"}], key=str)
     for column in kinds:  # every step has a mean offset
