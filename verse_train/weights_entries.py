@@ -5,13 +5,6 @@ from verse_infer.manifest import Stage, StageWeights
 from verse_train.answers import Answer, answer_of
 from verse_train.config import CONFIGS, TrainingConfig
 
-#: Input of one call at inference, x, y, z, where it differs from the training sample: for the compact
-#: stage 2 the best of 64, 80 and 96 voxels in plane on patients that were not trained on.
-_INPUT_SIZES: dict[tuple[str, Stage], tuple[int, int, int]] = {
-    ("compact", "vertebra_localisation"): (80, 80, 128),
-}
-
-
 #: Best of a grid on 16 synthetic scans and one real patient that were not trained on, each at three
 #: places of the tiles. Thresholds of bodies, faint_share and the chain's last three numbers: by the scans
 #: of cross-validation and 100 synthetic ones.
@@ -56,7 +49,7 @@ def stage_entry(config_name: str, stage: Stage) -> tuple[StageWeights, Answer]:
     entry = StageWeights(
         models=(),
         spacing_mm=config.spacing_mm,
-        input_size=_INPUT_SIZES.get((config.size, stage), config.sample_size),
+        input_size=config.sample_size,
         smoothing_mm=config.smoothing_mm,
         intensity_divisor=2048.0,
         threshold={

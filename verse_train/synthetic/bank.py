@@ -12,18 +12,17 @@ from numpy.typing import NDArray
 from verse_infer.centroids import Centroid
 from verse_infer.ct import SourceGeometry, from_source
 from verse_infer.geometry.grid_geometry import grid_geometry
-from verse_infer.geometry.lattice import Lattice, Point
+from verse_infer.geometry.lattice import Lattice
 from verse_infer.verse_files import read_centroids
 from verse_train.datasets import patient_of
 from verse_train.networks import Stage
 from verse_train.prepared import PreparedCase, save_prepared
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
 from verse_train.synthetic.bending import Configuration, bent_at_random
-from verse_train.synthetic.procedural import invent_anatomy
 from verse_train.synthetic.rendering import TRAINING, RenderOptions, render_ct
+from verse_train.synthetic.spine_curve import REGULAR_KIND, random_kind
+from verse_train.synthetic.views import VIEWS, cut_out, invented, nearest_indices, picked
 
-#: Share of invented vertebrae with a fracture or osteophytes.
-DEFORMED = 0.15
 #: Spacing of the bank and the size of a scan (x, y) for each stage; z is drawn for each scan, mm.
 _LATTICES: dict[Stage, tuple[float, tuple[int, int], tuple[float, float]]] = {
     "spine_localisation": (4.0, (100, 80), (100.0, 700.0)),
@@ -66,13 +65,17 @@ def _draw(
     name: str, stage: Stage, atlas: AnatomyMap | None, rng: np.random.Generator
 ) -> PreparedCase:
     spacing, (width, depth), heights = _LATTICES[stage]
-    size = (width, depth, int(rng.uniform(*heights) / spacing))
+    kind = random_kind(rng) if atlas is None else REGULAR_KIND
+    # Only names need the whole of what is irregular.
+    view = VIEWS[kind] if stage == "vertebra_localisation" else VIEWS[REGULAR_KIND]
+    size = (width, depth, int(rng.uniform(*view.heights_mm or heights) / spacing))
+    least = 1 if stage == "vertebra_segmentation" else 2
     for _ in range(20):
         if atlas is None:
-            anatomy = _invented(spacing, size, rng)
+            anatomy = invented(kind, view, spacing, size, rng)
         else:
             anatomy = cut_out(atlas, spacing, size, rng)
-        if len(anatomy.centroids) >= (1 if stage == "vertebra_segmentation" else 2):
+        if len(anatomy.centroids) >= least and view.shows(anatomy):
             break
     options = TRAINING if stage == "vertebra_segmentation" else replace(TRAINING, metal=0.1)
     return prepared(name, anatomy, rng, options)
@@ -86,64 +89,6 @@ def prepared(
     return PreparedCase(
         name, name, hu, anatomy.vertebrae, anatomy.centroids, anatomy.cut_centroids, anatomy.lattice
     )
-
-
-def _invented(spacing: float, size: tuple[int, int, int], rng: np.random.Generator) -> AnatomyMap:
-    """An invented body; the field of view lies anywhere along its spine."""
-    lattice = Lattice.centred((0.0, -25.0, 0.0), spacing, size)
-    middle = (rng.uniform(-15, 15), 0.0, rng.uniform(-310, 280))
-    return invent_anatomy(lattice, rng, middle=middle, deformed=DEFORMED)
-
-
-def cut_out(
-    atlas: AnatomyMap,
-    spacing: float | Point,
-    size: tuple[int, int, int],
-    rng: np.random.Generator,
-) -> AnatomyMap:
-    """A field of view of an atlas body around a random vertebra; labels of the nearest voxel."""
-    centre = atlas.centroids[int(rng.integers(len(atlas.centroids)))].point
-    x, y, z = centre
-    middle = (x + rng.uniform(-15, 15), y - 25.0 + rng.uniform(-10, 10), z)
-    lattice = Lattice.centred(middle, spacing, size)
-    picks = _nearest_indices(atlas.lattice, lattice)
-    tissue, vertebrae = (_picked(array, picks) for array in (atlas.tissue, atlas.vertebrae))
-    volumes = np.bincount(atlas.vertebrae.ravel(), minlength=29) * np.prod(atlas.lattice.spacing)
-    return _with_centroids(tissue, vertebrae, atlas.centroids, volumes, lattice)
-
-
-def _picked(array: NDArray[np.uint8], picks: Sequence[NDArray[np.intp]]) -> NDArray[np.uint8]:
-    """Voxels at the given indices along x, y, z; 0 outside."""
-    inside = [(p >= 0) & (p < n) for p, n in zip(picks, array.shape[::-1], strict=True)]
-    result = np.zeros([len(p) for p in picks[::-1]], np.uint8)
-    where = np.ix_(*(i.nonzero()[0] for i in inside[::-1]))
-    result[where] = array[np.ix_(*(p[i] for p, i in zip(picks[::-1], inside[::-1], strict=True)))]
-    return result
-
-
-def _with_centroids(
-    tissue: NDArray[np.uint8],
-    vertebrae: NDArray[np.uint8],
-    centroids: Sequence[Centroid],
-    volumes: NDArray[np.float64],
-    lattice: Lattice,
-) -> AnatomyMap:
-    """Sorts centroids into whole and cut by how much of each vertebra's volume is inside."""
-    inside = np.bincount(vertebrae.ravel(), minlength=29) * np.prod(lattice.spacing)
-    border = _border_labels(vertebrae)
-    seen = [
-        c
-        for c in centroids
-        if ((index := lattice.index(c.point)) >= 0).all() and (index < lattice.size).all()
-    ]
-    whole = [c for c in seen if inside[c.label] > 0.9 * volumes[c.label] and c.label not in border]
-    cut = [c for c in seen if c not in whole]
-    return AnatomyMap(tissue, vertebrae, tuple(whole), tuple(cut), lattice)
-
-
-def _border_labels(vertebrae: NDArray[np.uint8]) -> set[int]:
-    """Labels that touch the bottom or the top slice."""
-    return set(np.unique(vertebrae[[0, -1]]).tolist()) - {0}
 
 
 def fill_mask_bank(folder: Path, mask: Path, count: int, seed: int) -> None:
@@ -173,7 +118,7 @@ def _real_mask(path: Path) -> tuple[NDArray[np.uint8], Lattice, tuple[Centroid, 
     low, high = grid.lattice.corners().min(axis=0) - 15, grid.lattice.corners().max(axis=0) + 15
     size = (high - low).astype(int)
     lattice = Lattice(tuple(low.tolist()), (1.0, 1.0, 1.0), tuple(size.tolist()))
-    labels = _smoothed(_picked(voxels, _nearest_indices(grid.lattice, lattice)))
+    labels = _smoothed(picked(voxels, nearest_indices(grid.lattice, lattice)))
     stem = path.name.split("_seg-vert")[0]
     found = read_centroids(path.with_name(f"{stem}_seg-subreg_ctd.json"), source)
     return labels, lattice, tuple(c for c in found if (labels == c.label).any())
@@ -186,19 +131,6 @@ def _smoothed(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         wins = share > best
         result[wins], best[wins] = label, share[wins]
     return result
-
-
-def _nearest_indices(grid: Lattice, lattice: Lattice) -> list[NDArray[np.intp]]:
-    """Per axis x, y, z: the index of the grid nearest to each voxel of another lattice.
-
-    Both axis-aligned.
-    """
-    return [
-        np.rint((o + s * np.arange(n) - a) / b).astype(np.intp)
-        for o, s, n, a, b in zip(
-            lattice.origin, lattice.spacing, lattice.size, grid.origin, grid.spacing, strict=True
-        )
-    ]
 
 
 def masked_shapes(

@@ -36,14 +36,16 @@ class Posed:
         return np.asarray((points - self.centre) @ self.axes.T)
 
 
-def variant_names(rng: np.random.Generator) -> tuple[str, ...]:
-    """A column of vertebrae, head to foot; four in ten have L6, T13, no T12 or no L5.
+REGULAR_KIND = "regular"
+#: Kinds of columns, with their share of the invented ones. Irregular columns are more than patients
+#: have: where synthetic scans are shown beside real ones, which hardly ever have them, these shares leave
+#: less than one sample in ten. How rare they are is the labelling's to say.
+KIND_SHARES = {REGULAR_KIND: 0.6, "L6": 0.2, "T13": 0.06, "no T12": 0.06, "no L5": 0.08}
 
-    That is more than patients have: where synthetic scans are shown beside real ones, which hardly
-    ever have them, this leaves about one sample in ten. How rare they are is the labelling's to say.
-    """
-    kinds = ["regular", "L6", "T13", "no T12", "no L5"]
-    return column_of(str(rng.choice(kinds, p=[0.6, 0.16, 0.1, 0.08, 0.06])))
+
+def random_kind(rng: np.random.Generator) -> str:
+    """A kind of column by KIND_SHARES."""
+    return str(rng.choice(list(KIND_SHARES), p=list(KIND_SHARES.values())))
 
 
 def column_of(kind: str) -> tuple[str, ...]:
@@ -53,7 +55,7 @@ def column_of(kind: str) -> tuple[str, ...]:
         names.append("L6")
     elif kind == "T13":
         names.insert(names.index("L1"), "T13")
-    elif kind != "regular":
+    elif kind != REGULAR_KIND:
         names.remove(kind.removeprefix("no "))
     return tuple(names)
 

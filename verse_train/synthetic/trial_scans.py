@@ -7,21 +7,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.anatomy import label_of
-from verse_infer.geometry.lattice import Lattice, Point
+from verse_infer.geometry.lattice import Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap
-from verse_train.synthetic.bank import DEFORMED, cut_out
 from verse_train.synthetic.bending import Configuration, bent_at_random
-from verse_train.synthetic.procedural import invent_anatomy
 from verse_train.synthetic.rendering import TRAINING, render_ct
 from verse_train.synthetic.scan_files import write_scan
-from verse_train.synthetic.spine_curve import column_of
+from verse_train.synthetic.spine_curve import REGULAR_KIND
+from verse_train.synthetic.views import VIEWS, cut_out, invented
 
 #: Kinds of invented columns, in turn; every second scan shows the atlas body where there is one.
 KINDS = ("regular", "L6", "regular", "T13", "regular", "no T12", "regular", "no L5")
-#: What must be in view, lest the scan looks like a regular one; heights of the view above it, mm.
-TELLING = {"L6": ("L5", "L6"), "T13": ("T13",), "no T12": ("T11", "L1"), "no L5": ("L4",)}
-TELLING_MM = (180.0, 330.0)
 #: Slices averaged into one: with 0.5 to 1 mm each this gives slices of 0.5 to 5 mm.
 MERGED_SLICES = (1, 1, 3, 5)
 #: Extent in x and y, mm; along z it is drawn. Spacings in plane and along z before merging, mm.
@@ -63,34 +58,23 @@ def draw_scan(
     """Anatomy and HU of one scan, z, y, x on the anatomy's lattice; at least two whole vertebrae."""
     merged = int(rng.choice(MERGED_SLICES))
     in_plane, slices = rng.uniform(*SPACINGS_MM), rng.uniform(*SLICES_MM)
-    heights = rng.uniform(*HEIGHTS_MM)
+    shown = atlas if number % 2 else None
+    kind = KINDS[number // 2 % len(KINDS)] if shown is None else REGULAR_KIND
+    heights = rng.uniform(*VIEWS[kind].heights_mm or HEIGHTS_MM)
     size = (
         int(EXTENT_MM[0] / in_plane),
         int(EXTENT_MM[1] / in_plane),
         merged * int(heights / slices / merged),
     )
     spacing = (in_plane, in_plane, slices)
-    body = bent_at_random(atlas, configurations, rng) if atlas is not None and number % 2 else None
-    kind = "regular" if body is not None else KINDS[number // 2 % len(KINDS)]
-    needed = {label_of(name) for name in TELLING.get(kind, ())}
+    body = None if shown is None else bent_at_random(shown, configurations, rng)
     while True:
         if body is not None:
             anatomy = cut_out(body, spacing, size, rng)
         else:
-            anatomy = _invented(kind, spacing, size, rng)
-        labels = {centroid.label for centroid in anatomy.centroids}
-        if len(labels) > 1 and labels.issuperset(needed):
+            anatomy = invented(kind, VIEWS[kind], spacing, size, rng)
+        if len(anatomy.centroids) > 1 and VIEWS[kind].shows(anatomy):
             return _merge_slices(anatomy, render_ct(anatomy, rng, TRAINING), merged)
-
-
-def _invented(
-    kind: str, spacing: Point, size: tuple[int, int, int], rng: np.random.Generator
-) -> AnatomyMap:
-    """An invented body; an irregular column is irregular below the chest."""
-    lattice = Lattice.centred((0.0, -25.0, 0.0), spacing, size)
-    height = rng.uniform(-310, 280) if kind == "regular" else rng.uniform(*TELLING_MM)
-    middle = (rng.uniform(-15, 15), 0.0, height)
-    return invent_anatomy(lattice, rng, names=column_of(kind), middle=middle, deformed=DEFORMED)
 
 
 def _merge_slices(

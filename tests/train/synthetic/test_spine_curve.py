@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verse_infer.anatomy import MEAN_OFFSETS_MM, label_of
-from verse_train.synthetic.spine_curve import REGULAR, pose_spine, variant_names
+from verse_train.synthetic.spine_curve import REGULAR, column_of, pose_spine, random_kind
 
 SEEDS = st.integers(0, 10_000)
 
@@ -18,7 +18,7 @@ def test_the_regular_column_has_24_vertebrae():
 
 
 def test_four_columns_in_ten_are_variants():
-    columns = [variant_names(np.random.default_rng(seed)) for seed in range(500)]
+    columns = [column_of(random_kind(np.random.default_rng(seed))) for seed in range(500)]
     kinds = Counter(columns)
     assert kinds[REGULAR] == pytest.approx(300, abs=40)
     others = [set(REGULAR) ^ set(column) for column in kinds if column != REGULAR]
@@ -39,7 +39,7 @@ def test_without_variation_the_spine_is_the_mean_of_real_ones():
 @settings(max_examples=20, deadline=None)
 def test_a_varied_spine_stays_a_spine(seed):
     rng = np.random.default_rng(seed)
-    names = variant_names(rng)
+    names = column_of(random_kind(rng))
     spine = pose_spine(names, rng, 1.0)
     assert [vertebra.label for vertebra in spine] == [label_of(name) for name in names]
     for upper, lower in pairwise(spine):
