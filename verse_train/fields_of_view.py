@@ -25,7 +25,7 @@ LEAST_PART_MM = 40.0
 BESIDE_MM, BEFORE_MM, BEHIND_MM = (25.0, 140.0), (35.0, 160.0), (45.0, 110.0)
 #: How far from a vertebra a narrow view ends, mm.
 NARROW_MM = (2.0, 50.0)
-#: Least height of a scan that is cut, mm: of about two vertebrae; one is then never halved.
+#: Least height that a cut leaves, mm: about two lumbar vertebrae.
 LEAST_HEIGHT_MM = 80.0
 
 

@@ -11,7 +11,7 @@ from verse_infer.centroids import Centroid
 from verse_infer.geometry.lattice import Lattice, Point
 from verse_train.synthetic.anatomy_map import AnatomyMap
 from verse_train.synthetic.procedural import invent_anatomy
-from verse_train.synthetic.spine_curve import column_of
+from verse_train.synthetic.spine_curve import REGULAR_KIND, column_of
 
 #: Share of invented vertebrae with a fracture or osteophytes.
 DEFORMED = 0.15
@@ -41,7 +41,7 @@ class View:
 _LUMBAR = ((200.0, 300.0), (300.0, 420.0))
 _THORACIC = ((10.0, 90.0), (380.0, 460.0))
 VIEWS = {
-    "regular": View((-310.0, 280.0)),
+    REGULAR_KIND: View((-310.0, 280.0)),
     "L6": View(_LUMBAR[0], ("T12", "L6"), _LUMBAR[1]),
     "no L5": View(_LUMBAR[0], ("T12", "L4"), _LUMBAR[1]),
     "T13": View(_THORACIC[0], ("T1", "L1"), _THORACIC[1]),
