@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--stage", choices=STAGES, required=True)
     train.add_argument("--config", default="compact", choices=("compact", "paper"))
     train.add_argument("--steps", type=int, help="instead of the configuration's")
+    train.add_argument("--rate", type=float, help="learning rate instead of the configuration's")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--precision", default="mixed_bfloat16", help="Keras policy")
     train.add_argument("--workers", type=int, default=1)
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cases", nargs="+", required=True, metavar="FOLDER[=WEIGHT]", help="prepared cases"
     )
     train.add_argument("--run", type=Path, required=True, help="checkpoints and logs")
-    train.add_argument("--start", type=Path, help="folder of a training to begin with")
+    train.add_argument("--start", type=Path, help="a training, or weights, to begin with")
     train.set_defaults(command=_train)
     export = commands.add_parser("export", help="make a weights folder from finished trainings")
     for stage in STAGES:
@@ -114,6 +115,18 @@ def _add_self_label(commands: Any) -> None:
     add("--reject", nargs="*", default=(), metavar="SCAN:VERTEBRA", help="wrong in the pictures")
     add("--cache", type=Path, required=True, help="prepared cases and pictures to look at")
     labels.set_defaults(command=_self_label)
+    centroids = commands.add_parser(
+        "self-annotate", help="prepare scans for stages 1 and 2 with the container's own centroids"
+    )
+    add = centroids.add_argument
+    add("--stage", choices=STAGES[:2], required=True)
+    add("--config", default="compact", choices=("compact", "paper"))
+    add("--data", type=Path, required=True, help="data set with CTs below rawdata")
+    add("--answers", type=Path, required=True, help="the container's output for it")
+    add("--without", nargs="*", default=(), help="patients held out")
+    add("--reject", nargs="*", default=(), metavar="SCAN", help="wrong in the pictures")
+    add("--cache", type=Path, required=True, help="prepared cases and pictures to look at")
+    centroids.set_defaults(command=_self_annotate)
 
 
 def _add_cross_validate(commands: Any) -> None:
@@ -172,19 +185,25 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from verse_train.config import CONFIGS
     from verse_train.datasets import find_scans, prepare_scan
 
-    config = CONFIGS[arguments.config][arguments.stage]
-    first = arguments.stage == STAGES[0]
-    # Stage 1 takes samples from twice its resolution, so that rotations do not blur them.
-    spacing = config.spacing_mm / 2 if first else config.spacing_mm
+    spacing, smoothing, whole = _preparation(arguments)
     for root in arguments.data:
         for scan in find_scans(root):
-            smoothing = 2 * config.smoothing_mm if first else config.smoothing_mm
-            path = prepare_scan(scan, spacing, smoothing, arguments.cache, whole=first)
+            path = prepare_scan(scan, spacing, smoothing, arguments.cache, whole=whole)
             logger.info("%s: %s", scan.name, path)
     return 0
+
+
+def _preparation(arguments: argparse.Namespace) -> tuple[float, float, bool]:
+    """Spacing and smoothing, mm, of the cases of a stage; and whether they keep the whole width."""
+    from verse_train.config import CONFIGS
+
+    config = CONFIGS[arguments.config][arguments.stage]
+    if arguments.stage == STAGES[0]:
+        # Samples come from twice the resolution, so that rotations do not blur them.
+        return config.spacing_mm / 2, 2 * config.smoothing_mm, True
+    return config.spacing_mm, config.smoothing_mm, False
 
 
 def _synthesise(arguments: argparse.Namespace) -> int:
@@ -240,6 +259,22 @@ def _self_label(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _self_annotate(arguments: argparse.Namespace) -> int:
+    from verse_train.self_centroids import answered_scans, self_annotate
+
+    spacing, smoothing, whole = _preparation(arguments)
+    scans = [
+        scan
+        for scan in answered_scans(arguments.data, arguments.answers)
+        if scan.patient not in arguments.without
+    ]
+    kept = self_annotate(
+        scans, spacing, smoothing, arguments.cache, whole=whole, rejected=arguments.reject
+    )
+    logger.info("%d of %d scans kept; pictures in %s", len(kept), len(scans), arguments.cache)
+    return 0
+
+
 def _train(arguments: argparse.Namespace) -> int:
     from verse_train.config import CONFIGS
     from verse_train.feed import CaseGroup, case_group, held_group
@@ -248,6 +283,8 @@ def _train(arguments: argparse.Namespace) -> int:
     config = CONFIGS[arguments.config][arguments.stage]
     if arguments.steps:
         config = replace(config, steps=arguments.steps)
+    if arguments.rate:
+        config = replace(config, rate=arguments.rate)
     groups: list[CaseGroup] = []
     held: list[CaseGroup] = []
     for folder, weight in _weighted(arguments.cases):

@@ -75,9 +75,9 @@ def _keys_cubic(distance: Tensor) -> Tensor:
 class InstanceNormalization(keras.layers.Layer):  # type: ignore[misc]
     """Each channel of each sample to mean 0 and variance 1 over z, y, x, then scaled and shifted.
 
-    The same as keras.layers.GroupNormalization(groups=-1), cheaper on a processor: the statistics
-    are taken in float32, the normalisation itself is one multiplication and one addition in the
-    precision of the network.
+    The same as keras.layers.GroupNormalization(groups=-1), much cheaper: with TensorFlow one fused
+    operation; elsewhere the statistics are taken in float32, and the normalisation itself is one
+    multiplication and one addition in the precision of the network.
     """
 
     def __init__(self, epsilon: float = 1e-4, **kwargs: Any) -> None:
@@ -91,12 +91,15 @@ class InstanceNormalization(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Tensor) -> Tensor:
         """Normalise (batch, z, y, x, c)."""
+        gamma, beta = (ops.cast(weight, "float32") for weight in (self.gamma, self.beta))
+        if keras.backend.backend() == "tensorflow":
+            return _normalised_by_tensorflow(inputs, gamma, beta, self.epsilon)
         values = ops.cast(inputs, "float32")
         mean = ops.mean(values, axis=(1, 2, 3), keepdims=True)
         square = ops.mean(ops.square(values), axis=(1, 2, 3), keepdims=True)
         scale = ops.rsqrt(ops.maximum(square - ops.square(mean), 0.0) + self.epsilon)
-        factor = ops.cast(self.gamma, "float32") * scale
-        shift = ops.cast(self.beta, "float32") - mean * factor
+        factor = gamma * scale
+        shift = beta - mean * factor
         return inputs * ops.cast(factor, inputs.dtype) + ops.cast(shift, inputs.dtype)
 
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -106,6 +109,32 @@ class InstanceNormalization(keras.layers.Layer):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """What the constructor takes."""
         return {**super().get_config(), "epsilon": self.epsilon}
+
+
+def _normalised_by_tensorflow(
+    inputs: Tensor, gamma: Tensor, beta: Tensor, epsilon: float
+) -> Tensor:
+    """TensorFlow's batch normalisation, shown each channel of each sample as a channel of one sample.
+
+    On a processor this takes a quarter of the time of the single operations. The transpositions cost
+    nothing for a batch of one. float32 gamma and beta; inputs of any floating type.
+    """
+    import tensorflow as tf
+
+    shape, channels = tf.shape(inputs), inputs.shape[-1]
+    batch = shape[0]
+    rows = tf.transpose(tf.reshape(inputs, [batch, -1, channels]), [1, 0, 2])
+    normalised, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=tf.reshape(rows, [1, -1, 1, batch * channels]),
+        scale=tf.tile(gamma, [batch]),
+        offset=tf.tile(beta, [batch]),
+        mean=[],
+        variance=[],
+        epsilon=epsilon,
+        is_training=True,
+    )
+    rows = tf.transpose(tf.reshape(normalised, [-1, batch, channels]), [1, 0, 2])
+    return tf.reshape(rows, shape)
 
 
 @keras.saving.register_keras_serializable("verse_train")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from verse_infer.atomic import atomic_write
 from verse_infer.errors import UsageError
+from verse_infer.manifest import MANIFEST_NAME
 from verse_train.answers import FINISH, answer_of
 from verse_train.callbacks import (
     DrawValidation,
@@ -23,6 +24,7 @@ from verse_train.callbacks import (
 )
 from verse_train.config import TrainingConfig
 from verse_train.feed import CaseGroup, Feed, numbered_sample, patients_of
+from verse_train.frozen import network_of_weights
 from verse_train.losses import (
     LandmarkHeatmapLoss,
     LandmarkShareLoss,
@@ -53,7 +55,7 @@ class RunSettings:
     folder: checkpoints and logs. steps_per_epoch: a checkpoint and a log line follow each epoch.
     precision: a Keras policy such as mixed_bfloat16. workers: processes that draw samples.
     start: folder of another training whose last checkpoint a new training begins with; its steps
-        count among this one's.
+        count among this one's. Or a weights folder with whose network it begins, at step 0.
     """
 
     folder: Path
@@ -116,6 +118,8 @@ def _begun_model(config: TrainingConfig, run: RunSettings) -> keras.Model:
     if not checkpoint.exists():
         if run.start is None:
             return training_model(config)
+        if _is_weights(run.start):
+            return training_model(config, network_of_weights(run.start, config))
         checkpoint = _checkpoint_of(run.start)
     model = keras.models.load_model(checkpoint, custom_objects=_losses(config))
     # The number of steps may have changed since: the rate's fall follows.
@@ -123,12 +127,19 @@ def _begun_model(config: TrainingConfig, run: RunSettings) -> keras.Model:
     return model
 
 
+def _is_weights(folder: Path) -> bool:
+    return (folder / MANIFEST_NAME).exists()
+
+
 def _record_patients(groups: Sequence[CaseGroup], run: RunSettings) -> None:
-    """Note whom the networks of this folder have seen."""
+    """Note whom the networks of this folder have seen; nothing where a weights folder does not say."""
+    resumed = (run.folder / CHECKPOINT).exists()
+    begun_with = run.folder if resumed else run.start
     known = patients_of(groups)
-    for folder in filter(None, (run.folder, run.start)):
-        if (folder / PATIENTS).exists():
-            known |= trained_patients(folder)
+    if begun_with is not None:
+        if not (begun_with / PATIENTS).exists():
+            return
+        known |= trained_patients(begun_with)
     with atomic_write(run.folder / PATIENTS) as path:
         path.write_text(json.dumps(sorted(known)), encoding="utf-8")
 
@@ -175,12 +186,12 @@ def _checkpoint_of(folder: Path) -> Path:
     return folder / CHECKPOINT
 
 
-def training_model(config: TrainingConfig) -> keras.Model:
-    """The network of a stage, compiled for training.
+def training_model(config: TrainingConfig, network: keras.Model | None = None) -> keras.Model:
+    """The network of a stage, a new one unless given, compiled for training.
 
     For vertebra localisation the model takes (image, landmark rows) and answers with its loss.
     """
-    network = build_network(config.stage, SIZES[config.size])
+    network = network or build_network(config.stage, SIZES[config.size])
     optimiser = _optimiser(config)
     if config.stage != "vertebra_localisation":
         network.compile(optimiser, loss=_loss(config), jit_compile=False)

@@ -102,6 +102,26 @@ def test_instance_normalisation_is_keras_group_normalisation_of_single_channels(
     assert np.asarray(ours(inputs)) == pytest.approx(np.asarray(keras_own(inputs)), abs=5e-3)
 
 
+def test_samples_of_a_batch_are_normalised_each_by_itself():
+    inputs = volume((4, 3, 5), 2) * np.array([1, 9], np.float32).reshape(2, 1, 1, 1, 1) + 3
+    layer = InstanceNormalization()
+    layer.build(inputs.shape)
+    layer.set_weights([np.array([0.5, 2.0]), np.array([-1.0, 1.0])])
+    together = np.asarray(layer(inputs))
+    for sample, found in zip(inputs, together, strict=True):
+        assert found == pytest.approx(np.asarray(layer(sample[None]))[0], abs=1e-5)
+
+
+def test_what_tensorflow_normalises_at_once_is_what_single_operations_give(monkeypatch):
+    inputs = volume((6, 5, 4), 3) * 5 + 2
+    layer = InstanceNormalization()
+    layer.build(inputs.shape)
+    layer.set_weights([np.array([0.5, 1.0, 2.0]), np.array([-1.0, 0.0, 1.0])])
+    fused = np.asarray(layer(inputs))
+    monkeypatch.setattr(keras.backend, "backend", lambda: "another")
+    assert fused == pytest.approx(np.asarray(layer(inputs)), abs=1e-4)
+
+
 def test_instance_normalisation_gives_mean_0_and_variance_1_and_survives_a_constant():
     inputs = volume((6, 5, 4), 3) * 5 + 2
     inputs[..., 2] = 3.0

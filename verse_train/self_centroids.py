@@ -1,0 +1,153 @@
+"""Stages 1 and 2 learn from scans that nobody annotated: the container's own answers, made regular.
+
+Self-training: a vertebra found a few millimetres too high, or not at all, stands between others that
+were found. Their places along a spine change smoothly from one to the next, so a low polynomial of the
+vertebra's number through all of them is nearer to the truth than each single answer. Names are kept as
+they are: they err together, and only who looks at the picture can tell (--reject).
+"""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_infer.anatomy import CRANIOCAUDAL_LABELS, label_of
+from verse_infer.centroids import Centroid
+from verse_infer.ct import Ct
+from verse_infer.errors import InputError
+from verse_infer.geometry.lattice import Lattice
+from verse_infer.preview import render_preview
+from verse_infer.running.output_names import output_names
+from verse_train.datasets import AnnotatedScan, prepared_scan
+from verse_train.prepared import PreparedCase, save_prepared
+
+logger = logging.getLogger(__name__)
+Points = NDArray[np.float64]
+#: Degree of the polynomial through at least this many more bodies than it has free numbers.
+_DEGREE = 4
+_SPARE = 3
+#: Farthest that an answer may lie from the polynomial, mm: half a cervical vertebra; and the most
+#: vertebrae that may be missing between the first and the last.
+MOST_DEVIATION_MM = 6.0
+MOST_MISSING = 1
+
+
+def answered_scans(data: Path, answers: Path) -> list[AnnotatedScan]:
+    """Scans of a restructured data set (CTs below rawdata) with the container's centroids.
+
+    answers: the container's output for the folder `data`. InputError if there is none.
+    """
+    found = []
+    for ct in sorted((data / "rawdata").rglob("*_ct.nii.gz")):
+        name = ct.name.removesuffix("_ct.nii.gz").removeprefix("sub-")
+        centroids = output_names(ct.relative_to(data), answers, "verse").centroids
+        if centroids.exists():
+            found.append(AnnotatedScan(name, ct, centroids, "verse"))
+    if not found:
+        raise InputError(f"{answers}: expected centroids of the scans of {data / 'rawdata'}")
+    return found
+
+
+def self_annotate(
+    scans: Sequence[AnnotatedScan],
+    spacing_mm: float,
+    smoothing_mm: float,
+    cache: Path,
+    *,
+    whole: bool,
+    rejected: Collection[str] = (),
+) -> list[Path]:
+    """The regular ones of the scans as prepared cases, and a picture of each beside it.
+
+    whole: as in prepare_scan. rejected: scans that a look at their picture found wrong.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    kept = []
+    for scan in scans:
+        case = _regular(prepared_scan(scan, spacing_mm, smoothing_mm, whole=whole))
+        if case is None or scan.name in rejected:
+            logger.info("%s: %s", scan.name, "not regular" if case is None else "rejected")
+            continue
+        render_preview(Ct(case.hu, case.lattice), None, case.centroids).save(
+            cache / f"{scan.name}.png"
+        )
+        kept.append(cache / f"{scan.name}.npz")
+        save_prepared(kept[-1], case)
+    return kept
+
+
+def _regular(case: PreparedCase) -> PreparedCase | None:
+    """The case with smoothed centroids; those beyond its ends, cut or not found, are no targets."""
+    answers = sorted(case.centroids, key=lambda c: CRANIOCAUDAL_LABELS.index(c.label))
+    # C1 has no body: its centroid lies before the line of the others.
+    bodies = [centroid for centroid in answers if centroid.label != label_of("C1")]
+    line = regular_line(bodies)
+    if line is None:
+        return None
+    upper = tuple(c for c in answers if c not in bodies)
+    beyond = tuple(
+        c for c in _beyond(line, case.lattice) if c.label not in {u.label for u in upper}
+    )
+    return replace(case, centroids=upper + line, cut=beyond)
+
+
+def regular_line(bodies: Sequence[Centroid]) -> tuple[Centroid, ...] | None:
+    """Smoothed centroids of all vertebrae from the first to the last of the bodies, head to foot.
+
+    None if one of the bodies lies too far from the line, if too many are missing between, or if
+    there are too few for a line. T13 and a missing T12 count as others do.
+    """
+    numbers = np.array([CRANIOCAUDAL_LABELS.index(c.label) for c in bodies])
+    degree = min(_DEGREE, len(bodies) - _SPARE)
+    if degree < 1:
+        return None
+    labels = _column(numbers[0], numbers[-1], {c.label for c in bodies})
+    if len(labels) - len(bodies) > MOST_MISSING:
+        return None
+    places = np.array([labels.index(c.label) for c in bodies], np.float64)
+    points = np.array([c.point for c in bodies])
+    scale = max(len(labels) - 1, 1)
+    factors = np.polyfit(places / scale, points, degree)
+    line = _values(factors, np.arange(len(labels)) / scale)
+    if np.linalg.norm(points - line[places.astype(int)], axis=1).max() > MOST_DEVIATION_MM:
+        return None
+    return tuple(Centroid(label, _point(p)) for label, p in zip(labels, line, strict=True))
+
+
+def _column(first: int, last: int, found: Collection[int]) -> list[int]:
+    """Labels from the first to the last, head to foot; T13 and L6 only where found."""
+    rare = {label_of("T13"), label_of("L6")} - set(found)
+    return [label for label in CRANIOCAUDAL_LABELS[first : last + 1] if label not in rare]
+
+
+def _values(factors: Points, places: Points) -> Points:
+    """Polynomials, highest power first, at each place; (n, 3)."""
+    powers = places[:, None] ** np.arange(len(factors) - 1, -1, -1)
+    return np.asarray(powers @ factors)
+
+
+def _beyond(line: Sequence[Centroid], lattice: Lattice) -> tuple[Centroid, ...]:
+    """Where the next vertebrae above and below would be, two of each, as far as they are in the scan."""
+    found = {centroid.label for centroid in line}
+    column = _column(0, len(CRANIOCAUDAL_LABELS) - 1, found)
+    first, last = column.index(line[0].label), column.index(line[-1].label)
+    places = []
+    for ends, labels in (
+        ((line[0], line[1]), column[max(first - 2, 0) : first][::-1]),
+        ((line[-1], line[-2]), column[last + 1 : last + 3]),
+    ):
+        end, inner = (np.array(centroid.point) for centroid in ends)
+        places += [(label, end + (i + 1) * (end - inner)) for i, label in enumerate(labels)]
+    return tuple(
+        Centroid(label, _point(place))
+        for label, place in places
+        if ((index := lattice.index(place)) >= 0).all() and (index < lattice.size).all()
+    )
+
+
+def _point(values: Points) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
