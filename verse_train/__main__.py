@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     phantom = commands.add_parser("phantom", help="write the synthetic sample scan and its truth")
     phantom.add_argument("--output", type=Path, required=True)
-    phantom.add_argument("--seed", type=int, default=1)
+    phantom.add_argument("--seed", type=int, help="another one than the sample's")
     phantom.set_defaults(command=_phantom)
     check = commands.add_parser("check", help="compare results with annotations")
     check.add_argument("--truth", type=Path, required=True, help="an annotated data set")
@@ -160,9 +160,10 @@ def _add_import_published(commands: Any) -> None:
 
 
 def _phantom(arguments: argparse.Namespace) -> int:
-    from verse_train.synthetic.sample import write_sample
+    from verse_train.synthetic.sample import SEED, write_sample
 
-    logger.info("sample written: %s", write_sample(arguments.output, arguments.seed))
+    seed = SEED if arguments.seed is None else arguments.seed
+    logger.info("sample written: %s", write_sample(arguments.output, seed))
     return 0
 
 

@@ -12,7 +12,7 @@ from verse_infer.anatomy import label_of
 from verse_infer.centroids import Centroid
 from verse_infer.geometry.lattice import Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
-from verse_train.synthetic.spine_curve import Posed, column_of, pose_spine, random_kind
+from verse_train.synthetic.spine_curve import Posed, pose_spine
 from verse_train.synthetic.torso import add_pelvis, add_ribs, add_skull, soft_tissue
 from verse_train.synthetic.vertebra_shape import (
     VertebraShape,
@@ -30,21 +30,20 @@ def invent_anatomy(
     lattice: Lattice,
     rng: np.random.Generator,
     *,
-    names: Sequence[str] | None = None,
+    names: Sequence[str],
     middle: Sequence[float] = (0.0, 0.0, 0.0),
     variation: float = 1.0,
     deformed: float = 0.0,
 ) -> AnatomyMap:
     """A body on an axis-aligned lattice, its whole spine posed around `middle` (LPS mm).
 
-    names: the vertebrae of the column, head to foot; a random column if None. The lattice is the
-    field of view: it may cut the spine anywhere. variation: 0 is the mean anatomy, 1 the full range.
+    names: the vertebrae of the column, head to foot. The lattice is the field of view: it may cut the
+    spine anywhere. variation: 0 is the mean anatomy, 1 the full range.
     deformed: share of the vertebrae with a fracture or osteophytes.
     """
-    column = tuple(names) if names else column_of(random_kind(rng))
     spine = [
         replace(vertebra, centre=vertebra.centre + np.asarray(middle, np.float64))
-        for vertebra in pose_spine(column, rng, variation)
+        for vertebra in pose_spine(names, rng, variation)
     ]
     tissue = soft_tissue(lattice, spine, rng)
     vertebrae = np.zeros(lattice.shape, np.uint8)

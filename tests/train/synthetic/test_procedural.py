@@ -105,7 +105,7 @@ def test_a_field_of_view_tells_whole_vertebrae_from_cut_ones():
 
 def test_away_from_the_spine_there_is_no_vertebra_and_no_error():
     far = Lattice.centred((0.0, 0.0, 3000.0), 8.0, (20, 20, 10))
-    anatomy = invent_anatomy(far, np.random.default_rng(0))
+    anatomy = invent_anatomy(far, np.random.default_rng(0), names=REGULAR)
     assert not anatomy.vertebrae.any()
     assert anatomy.centroids == anatomy.cut_centroids == ()
 
