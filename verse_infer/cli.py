@@ -90,7 +90,7 @@ def _run(arguments: argparse.Namespace) -> int:
     limits = Limits(arguments.case_timeout_s, int(memory * WORKER_SHARE))
     with closing(Worker(_setup(arguments, int(memory * SCAN_SHARE)), limits)) as worker:
         settings = _settings(arguments, worker.start())
-        options = BatchOptions(arguments.output, arguments.resume)
+        options = BatchOptions(arguments.output, arguments.resume, arguments.centroids_from)
         return exit_code(run_batch(cases, worker.attempt, settings, options))
 
 

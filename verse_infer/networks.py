@@ -80,7 +80,7 @@ def load_networks(
     manifest = read_manifest(weights)
     for stage in manifest.stages.values():
         for model in stage.models:
-            _check_files(weights / model.folder, model.sha256)
+            check_files(weights / model.folder, model.sha256)
     tf_device, used_precision = _set_up(device, precision)
     size = batch or (BATCH_ON_GPU if tf_device.startswith("/GPU") else 1)
     stages: dict[Stage, Network] = {
@@ -93,7 +93,8 @@ def load_networks(
     return Networks(manifest, stages, tf_device, used_precision)
 
 
-def _check_files(folder: Path, expected: str) -> None:
+def check_files(folder: Path, expected: str) -> None:
+    """WeightsError unless the folder holds a SavedModel with the manifest's SHA-256."""
     if not (folder / "saved_model.pb").is_file():
         raise WeightsError(f"{folder}: expected a SavedModel, found none")
     found = folder_checksum(folder)

@@ -72,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="make a weights folder from finished trainings")
     for stage in STAGES:
         option = "--" + stage.replace("_", "-")
-        export.add_argument(option, type=Path, nargs="+", required=True, help="training folders")
+        sources = "training folders, or weights to take over"
+        export.add_argument(option, type=Path, nargs="+", required=True, help=sources)
     export.add_argument("--config", default="compact", choices=("compact", "paper"))
     export.add_argument("--name", required=True)
     export.add_argument("--facts", type=Path, help="JSON with training data, date, scores")
@@ -121,7 +122,7 @@ def _add_self_label(commands: Any) -> None:
     add = centroids.add_argument
     add("--stage", choices=STAGES[:2], required=True)
     add("--config", default="compact", choices=("compact", "paper"))
-    add("--data", type=Path, required=True, help="data set with CTs below rawdata")
+    add("--data", type=Path, required=True, help="a folder that the container has worked on")
     add("--answers", type=Path, required=True, help="the container's output for it")
     add("--without", nargs="*", default=(), help="patients held out")
     add("--reject", nargs="*", default=(), metavar="SCAN", help="wrong in the pictures")
@@ -264,14 +265,12 @@ def _self_annotate(arguments: argparse.Namespace) -> int:
     from verse_train.self_centroids import answered_scans, self_annotate
 
     spacing, smoothing, whole = _preparation(arguments)
-    scans = [
-        scan
-        for scan in answered_scans(arguments.data, arguments.answers)
-        if scan.patient not in arguments.without
-    ]
-    kept = self_annotate(
-        scans, spacing, smoothing, arguments.cache, whole=whole, rejected=arguments.reject
-    )
+    scans = answered_scans(arguments.data, arguments.answers)
+    if unknown := set(arguments.reject) - {scan.name for scan in scans}:
+        raise UsageError(f"--reject {' '.join(sorted(unknown))}: expected names of answered scans")
+    held = {scan.name for scan in scans if scan.patient in arguments.without}
+    left_out = held | set(arguments.reject)
+    kept = self_annotate(scans, spacing, smoothing, arguments.cache, whole=whole, left_out=left_out)
     logger.info("%d of %d scans kept; pictures in %s", len(kept), len(scans), arguments.cache)
     return 0
 
@@ -282,9 +281,9 @@ def _train(arguments: argparse.Namespace) -> int:
     from verse_train.training import RunSettings, train
 
     config = CONFIGS[arguments.config][arguments.stage]
-    if arguments.steps:
+    if arguments.steps is not None:
         config = replace(config, steps=arguments.steps)
-    if arguments.rate:
+    if arguments.rate is not None:
         config = replace(config, rate=arguments.rate)
     groups: list[CaseGroup] = []
     held: list[CaseGroup] = []
@@ -332,14 +331,15 @@ def _cross_validate(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from verse_train.config import CONFIGS
     from verse_train.export import StageExport, export_weights
-    from verse_train.training import load_network
+    from verse_train.training import load_networks
     from verse_train.weights_entries import stage_entry
 
     stages = {}
     for stage in STAGES:
         entry, answer = stage_entry(arguments.config, stage)
         config = CONFIGS[arguments.config][stage]
-        networks = [load_network(folder, config) for folder in getattr(arguments, stage)]
+        sources = getattr(arguments, stage)
+        networks = [each for folder in sources for each in load_networks(folder, config)]
         stages[stage] = StageExport(networks, entry, answer)
     facts = {}
     if arguments.facts:

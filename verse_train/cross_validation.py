@@ -17,7 +17,7 @@ from verse_train.config import CONFIGS
 from verse_train.datasets import AnnotatedScan, find_scans
 from verse_train.export import StageExport, export_weights
 from verse_train.feed import CaseGroup, case_group
-from verse_train.training import RunSettings, train, trained_patients
+from verse_train.training import PATIENTS, RunSettings, train, trained_patients
 from verse_train.weights_entries import stage_entry
 
 logger = logging.getLogger(__name__)
@@ -87,6 +87,11 @@ def folds_of(scans: Sequence[AnnotatedScan], count: int) -> list[tuple[str, ...]
 
 def _check_starts(plan: Plan, scored: set[str]) -> None:
     for folder in plan.start.values():
+        if not (folder / PATIENTS).exists():
+            raise UsageError(
+                f"{folder}: expected a training that has recorded its patients in {PATIENTS}; "
+                "weights folders, and what begins with one, have not"
+            )
         seen = sorted(scored & trained_patients(folder))
         if seen:
             raise UsageError(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from verse_infer.errors import UsageError
 from verse_infer.manifest import read_manifest
+from verse_infer.networks import check_files
 from verse_train.answers import FINISH, answer_of
 from verse_train.config import TrainingConfig
 from verse_train.export import in_float32
@@ -29,13 +30,20 @@ _SHOWN = 32
 _TOLERANCE = 1e-3
 
 
-def network_of_weights(folder: Path, config: TrainingConfig) -> keras.Model:
-    """The network of a stage in a weights folder (the first, if several), in Keras's present precision.
+def networks_of_weights(folder: Path, config: TrainingConfig) -> list[keras.Model]:
+    """The networks of a stage in a weights folder, in Keras's present precision.
 
-    UsageError if it was not exported from a network of this configuration's size: the layers are
-    compared by shape, and both networks must answer the same to a random picture.
+    WeightsError if their files are missing or damaged; UsageError if they were not exported from
+    networks of this configuration's size: the layers are compared by shape, and both networks must
+    answer the same to a random picture.
     """
-    path = folder / read_manifest(folder).stages[config.stage].models[0].folder
+    models = read_manifest(folder).stages[config.stage].models
+    for model in models:
+        check_files(folder / model.folder, model.sha256)
+    return [_network(folder / model.folder, config) for model in models]
+
+
+def _network(path: Path, config: TrainingConfig) -> keras.Model:
     expected = f"{path}: expected a network of the size {config.size} for {config.stage}"
     network = build_network(config.stage, SIZES[config.size])
     layers = {layer.name: layer for layer in network.layers if layer.weights}

@@ -117,7 +117,7 @@ def _normalised_by_tensorflow(
     """TensorFlow's batch normalisation, shown each channel of each sample as a channel of one sample.
 
     On a processor this takes a quarter of the time of the single operations. The transpositions cost
-    nothing for a batch of one. float32 gamma and beta; inputs of any floating type.
+    nothing for a batch of one. float32 gamma and beta; inputs of at most 32 bits.
     """
     import tensorflow as tf
 

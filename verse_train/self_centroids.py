@@ -20,14 +20,15 @@ from verse_infer.ct import Ct
 from verse_infer.errors import InputError
 from verse_infer.geometry.lattice import Lattice
 from verse_infer.preview import render_preview
-from verse_infer.running.output_names import output_names
+from verse_infer.running.cases import find_cases
 from verse_train.datasets import AnnotatedScan, prepared_scan
 from verse_train.prepared import PreparedCase, save_prepared
 
 logger = logging.getLogger(__name__)
 Points = NDArray[np.float64]
-#: Degree of the polynomial through at least this many more bodies than it has free numbers.
-_DEGREE = 4
+#: Highest degree of the polynomial, of short spines and of long ones from this many bodies; and how many
+#: more bodies there must be than its degree.
+_DEGREE, _DEGREE_OF_LONG, _LONG = 4, 6, 14
 _SPARE = 3
 #: Farthest that an answer may lie from the polynomial, mm: half a cervical vertebra; and the most
 #: vertebrae that may be missing between the first and the last.
@@ -36,19 +37,23 @@ MOST_MISSING = 1
 
 
 def answered_scans(data: Path, answers: Path) -> list[AnnotatedScan]:
-    """Scans of a restructured data set (CTs below rawdata) with the container's centroids.
+    """Scans of a folder in any of the container's layouts that have its centroids.
 
     answers: the container's output for the folder `data`. InputError if there is none.
     """
-    found = []
-    for ct in sorted((data / "rawdata").rglob("*_ct.nii.gz")):
-        name = ct.name.removesuffix("_ct.nii.gz").removeprefix("sub-")
-        centroids = output_names(ct.relative_to(data), answers, "verse").centroids
-        if centroids.exists():
-            found.append(AnnotatedScan(name, ct, centroids, "verse"))
-    if not found:
-        raise InputError(f"{answers}: expected centroids of the scans of {data / 'rawdata'}")
-    return found
+    cases = find_cases(data, answers, "verse")
+    answered = [case for case in cases if case.outputs.centroids.exists()]
+    if not answered:
+        raise InputError(f"{answers}: expected centroids of the scans of {data}")
+    logger.info("%d of %d scans have centroids", len(answered), len(cases))
+    return [
+        AnnotatedScan(_name(case.path), case.path, case.outputs.centroids, "verse")
+        for case in answered
+    ]
+
+
+def _name(ct: Path) -> str:
+    return ct.name.split(".nii")[0].removesuffix("_ct").removeprefix("sub-")
 
 
 def self_annotate(
@@ -58,31 +63,39 @@ def self_annotate(
     cache: Path,
     *,
     whole: bool,
-    rejected: Collection[str] = (),
+    left_out: Collection[str] = (),
 ) -> list[Path]:
     """The regular ones of the scans as prepared cases, and a picture of each beside it.
 
-    whole: as in prepare_scan. rejected: scans that a look at their picture found wrong.
+    whole: as in prepare_scan. left_out: names of scans that a look at their picture found wrong, or
+    that are held out. What an earlier look left in the cache for a scan that is not kept now, goes.
     """
     cache.mkdir(parents=True, exist_ok=True)
     kept = []
     for scan in scans:
-        case = _regular(prepared_scan(scan, spacing_mm, smoothing_mm, whole=whole))
-        if case is None or scan.name in rejected:
-            logger.info("%s: %s", scan.name, "not regular" if case is None else "rejected")
+        path = cache / f"{scan.name}_{spacing_mm:g}mm.npz"
+        case = None
+        if scan.name not in left_out:
+            case = _regular(prepared_scan(scan, spacing_mm, smoothing_mm, whole=whole))
+        if case is None:
+            logger.info("%s: %s", scan.name, "left out" if scan.name in left_out else "not regular")
+            path.unlink(missing_ok=True)
             continue
-        render_preview(Ct(case.hu, case.lattice), None, case.centroids).save(
-            cache / f"{scan.name}.png"
-        )
-        kept.append(cache / f"{scan.name}.npz")
-        save_prepared(kept[-1], case)
+        picture = render_preview(Ct(case.hu, case.lattice), None, case.centroids)
+        picture.save(path.with_suffix(".png"))
+        save_prepared(path, case)
+        kept.append(path)
     return kept
 
 
 def _regular(case: PreparedCase) -> PreparedCase | None:
-    """The case with smoothed centroids; those beyond its ends, cut or not found, are no targets."""
+    """The case with smoothed centroids.
+
+    Those beyond its ends, cut or not found, are neither targets nor errors of stage 2; as with
+    annotated scans, the spine of stage 1 goes on to them.
+    """
     answers = sorted(case.centroids, key=lambda c: CRANIOCAUDAL_LABELS.index(c.label))
-    # C1 has no body: its centroid lies before the line of the others.
+    # C1 has no body: its centroid lies behind the line of the others.
     bodies = [centroid for centroid in answers if centroid.label != label_of("C1")]
     line = regular_line(bodies)
     if line is None:
@@ -98,14 +111,17 @@ def regular_line(bodies: Sequence[Centroid]) -> tuple[Centroid, ...] | None:
     """Smoothed centroids of all vertebrae from the first to the last of the bodies, head to foot.
 
     None if one of the bodies lies too far from the line, if too many are missing between, or if
-    there are too few for a line. T13 and a missing T12 count as others do.
+    there are too few for a curve. A T12 between T11 and L1 is never filled in: some have none.
     """
     numbers = np.array([CRANIOCAUDAL_LABELS.index(c.label) for c in bodies])
-    degree = min(_DEGREE, len(bodies) - _SPARE)
-    if degree < 1:
+    highest = _DEGREE if len(bodies) < _LONG else _DEGREE_OF_LONG
+    degree = min(highest, len(bodies) - _SPARE)
+    if degree < 2:
         return None
-    labels = _column(numbers[0], numbers[-1], {c.label for c in bodies})
-    if len(labels) - len(bodies) > MOST_MISSING:
+    found = {c.label for c in bodies}
+    labels = _column(numbers[0], numbers[-1], found)
+    missing = set(labels) - found
+    if len(missing) > MOST_MISSING or label_of("T12") in missing:
         return None
     places = np.array([labels.index(c.label) for c in bodies], np.float64)
     points = np.array([c.point for c in bodies])

@@ -51,9 +51,10 @@ def self_label(
     picture = render_preview(Ct(case.hu, case.lattice), mask, labelled.centroids)
     cache.mkdir(parents=True, exist_ok=True)
     picture.save(cache / f"{scan.name}.png")
-    if not labelled.centroids:
-        return None
     path = cache / f"{scan.name}.npz"
+    if not labelled.centroids:
+        path.unlink(missing_ok=True)  # of an earlier look
+        return None
     save_prepared(path, labelled)
     return path
 

@@ -24,7 +24,7 @@ from verse_train.callbacks import (
 )
 from verse_train.config import TrainingConfig
 from verse_train.feed import CaseGroup, Feed, numbered_sample, patients_of
-from verse_train.frozen import network_of_weights
+from verse_train.frozen import networks_of_weights
 from verse_train.losses import (
     LandmarkHeatmapLoss,
     LandmarkShareLoss,
@@ -118,8 +118,9 @@ def _begun_model(config: TrainingConfig, run: RunSettings) -> keras.Model:
     if not checkpoint.exists():
         if run.start is None:
             return training_model(config)
+        logger.info("beginning with %s", run.start)
         if _is_weights(run.start):
-            return training_model(config, network_of_weights(run.start, config))
+            return training_model(config, networks_of_weights(run.start, config)[0])
         checkpoint = _checkpoint_of(run.start)
     model = keras.models.load_model(checkpoint, custom_objects=_losses(config))
     # The number of steps may have changed since: the rate's fall follows.
@@ -138,6 +139,7 @@ def _record_patients(groups: Sequence[CaseGroup], run: RunSettings) -> None:
     known = patients_of(groups)
     if begun_with is not None:
         if not (begun_with / PATIENTS).exists():
+            (run.folder / PATIENTS).unlink(missing_ok=True)  # of a start that came to nothing
             return
         known |= trained_patients(begun_with)
     with atomic_write(run.folder / PATIENTS) as path:
@@ -172,6 +174,15 @@ def _drawing(
     if not samples:
         return []
     return [DrawValidation(samples, config, _responses(model, config), run.folder / "pictures")]
+
+
+def load_networks(folder: Path, config: TrainingConfig) -> list[keras.Model]:
+    """The network of a training folder's last checkpoint, or those of a weights folder."""
+    return (
+        networks_of_weights(folder, config)
+        if _is_weights(folder)
+        else [load_network(folder, config)]
+    )
 
 
 def load_network(folder: Path, config: TrainingConfig) -> keras.Model:

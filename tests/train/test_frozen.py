@@ -1,5 +1,6 @@
 """From a weights folder back to Keras networks, and trainings that begin with them."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from verse_infer.errors import UsageError
+from verse_infer.errors import UsageError, WeightsError
+from verse_train import __main__ as command
 from verse_train.config import CONFIGS
 from verse_train.export import StageExport, export_weights
-from verse_train.frozen import network_of_weights
+from verse_train.frozen import networks_of_weights
 from verse_train.networks import SIZES, STAGES, build_network
 from verse_train.training import CHECKPOINT, PATIENTS, train, trained_patients
 
@@ -37,14 +39,14 @@ def values(network):
 def test_the_network_of_a_weights_folder_is_the_one_it_was_made_of(weights, stage, precision):
     folder, exports = weights
     keras.mixed_precision.set_global_policy(precision)
-    found = network_of_weights(folder, config_of(stage, 1))
+    found = networks_of_weights(folder, config_of(stage, 1))[0]
     assert np.array_equal(values(found), values(exports[stage].networks[0]))
     assert found.layers[1].compute_dtype == precision.removeprefix("mixed_")
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_the_bundled_networks_can_be_trained_further(stage):
-    network = network_of_weights(BUNDLED, CONFIGS["compact"][stage])
+def test_the_bundled_networks_can_be_taken_up(stage):
+    (network,) = networks_of_weights(BUNDLED, CONFIGS["compact"][stage])
     assert np.isfinite(values(network)).all()
 
 
@@ -61,7 +63,7 @@ def test_networks_without_normalisation_come_back_with_their_biases(tmp_path):
         {},
     )
     for stage in STAGES:
-        found = network_of_weights(tmp_path / "weights", config_of(stage, 1, "plain"))
+        found = networks_of_weights(tmp_path / "weights", config_of(stage, 1, "plain"))[0]
         assert np.array_equal(values(found), values(networks[stage]))
 
 
@@ -75,13 +77,13 @@ def test_a_network_of_another_size_is_refused(weights, monkeypatch, size):
     other = replace(TINY, filters=filters[size])
     monkeypatch.setitem(SIZES, "other", other)
     with pytest.raises(UsageError, match="expected a network of the size other"):
-        network_of_weights(weights[0], config_of("spine_localisation", 1, "other"))
+        networks_of_weights(weights[0], config_of("spine_localisation", 1, "other"))
 
 
 def test_a_network_of_the_same_shapes_that_answers_otherwise_is_refused(weights, monkeypatch):
     monkeypatch.setitem(SIZES, "steeper", replace(TINY, leaky=0.7))
     with pytest.raises(UsageError, match="answers differently"):
-        network_of_weights(weights[0], config_of("vertebra_segmentation", 1, "steeper"))
+        networks_of_weights(weights[0], config_of("vertebra_segmentation", 1, "steeper"))
 
 
 @pytest.mark.usefixtures("in_process")
@@ -95,10 +97,40 @@ def test_a_training_begins_with_the_networks_of_a_weights_folder_at_step_0(
     assert np.array_equal(values(network), values(exports[config.stage].networks[0]))
 
 
+def test_damaged_weights_are_refused(weights, tmp_path):
+    shutil.copytree(weights[0], tmp_path / "weights")
+    with next((tmp_path / "weights").rglob("spine_localisation/*/saved_model.pb")).open(
+        "ab"
+    ) as file:
+        file.write(b"more")
+    with pytest.raises(WeightsError, match="damaged"):
+        networks_of_weights(tmp_path / "weights", config_of("spine_localisation", 1))
+
+
+def test_export_takes_stages_over_from_weights(weights, tmp_path, monkeypatch):
+    folder, exports = weights
+    for stage in STAGES:
+        monkeypatch.setitem(CONFIGS["compact"], stage, config_of(stage, 1))
+    monkeypatch.setattr("verse_train.weights_entries.stage_entry", _tiny_entry(exports))
+    options = [word for s in STAGES for word in ("--" + s.replace("_", "-"), str(folder))]
+    output = ["--name", "again", "--output", str(tmp_path / "again")]
+    assert command.main(["export", *options, *output]) == 0
+    for stage in STAGES:
+        (again,) = networks_of_weights(tmp_path / "again", config_of(stage, 1))
+        assert np.array_equal(values(again), values(exports[stage].networks[0]))
+
+
+def _tiny_entry(exports):
+    return lambda _, stage: (exports[stage].weights, exports[stage].answer)
+
+
 @pytest.mark.usefixtures("in_process")
 def test_whom_the_networks_of_a_weights_folder_have_seen_stays_unknown(weights, groups, tmp_path):
     config = config_of("spine_localisation", 2)
     run = replace(settings(tmp_path / "first"), start=weights[0])
+    # As a training leaves it that began without a start and came to nothing.
+    run.folder.mkdir()
+    (run.folder / PATIENTS).write_text("[]")
     train(config, groups, run)
     train(replace(config, steps=4), groups, replace(run, start=None))
     follower = replace(settings(tmp_path / "second"), start=tmp_path / "first")

@@ -14,6 +14,7 @@ from verse_train.prepared import load_prepared
 from verse_train.self_centroids import answered_scans, regular_line, self_annotate
 from verse_train.synthetic.anatomy_map import AnatomyMap
 from verse_train.synthetic.scan_files import write_scan
+from verse_train.synthetic.spine_curve import REGULAR, pose_spine
 
 NECK = ("C2", "C3", "C4", "C5", "C6", "C7", "T1", "T2", "T3", "T4")
 LATTICE = Lattice((-40.0, -40.0, -150.0), (2.0, 2.0, 2.5), (40, 50, 100))
@@ -69,6 +70,24 @@ def test_what_is_not_regular_is_left_out(bodies):
     assert regular_line(bodies) is None
 
 
+def test_real_proportions_are_kept():
+    """Spines as long as these, of varied size and curvature: their own places move by little."""
+    for seed in range(20):
+        spine = pose_spine(REGULAR[1:], np.random.default_rng(seed), 0.6)
+        for first, last, limit in ((18, 23, 3.0), (0, 8, 2.0), (5, 18, 2.5), (0, 23, 4.0)):
+            bodies = [Centroid(p.label, tuple(p.centre)) for p in spine[first:last]]
+            line = regular_line(bodies)
+            moved = [np.subtract(a.point, b.point) for a, b in zip(bodies, line, strict=True)]
+            assert np.linalg.norm(moved, axis=1).mean() < limit
+
+
+def test_a_missing_twelfth_thoracic_vertebra_is_not_filled_in():
+    column = [n for n in REGULAR if n != "T12"]
+    spine = pose_spine(column, np.random.default_rng(0), 0.0)
+    bodies = [Centroid(p.label, tuple(p.centre)) for p in spine[column.index("T9") :]]
+    assert regular_line(bodies) is None
+
+
 def test_a_thirteenth_thoracic_vertebra_counts_where_it_was_found():
     names = ("T10", "T11", "T12", "T13", "L1", "L2")
     labels = [label_of(name) for name in names]
@@ -106,26 +125,28 @@ def test_an_answered_scan_becomes_a_case_with_a_picture(answered, tmp_path):
     assert abs(found["C6"][2] - place(4)[2]) < 3
     # The scan goes on below: what may be there is neither target nor error.
     assert [name_of(c.label) for c in case.cut] == ["T3", "T4"]
-    with Image.open(tmp_path / "cache" / "one.png") as picture:
+    with Image.open(tmp_path / "cache" / "one_2mm.png") as picture:
         assert picture.width > 50
 
 
-def test_rejected_scans_and_held_out_patients_are_left_out(answered, tmp_path):
+def test_rejected_scans_and_held_out_patients_are_left_out_of_an_earlier_cache(answered, tmp_path):
     data, answers = map(str, answered)
     base = ["self-annotate", "--stage", "vertebra_localisation", "--data", data]
     base += ["--answers", answers, "--cache", str(tmp_path / "cache")]
-    assert command.main([*base, "--reject", "one"]) == 0
-    assert command.main([*base, "--without", "one"]) == 0
-    assert not list((tmp_path / "cache").glob("*.npz"))
-    assert command.main(base) == 0
-    assert load_prepared(tmp_path / "cache" / "one.npz").lattice.spacing == (2.0,) * 3
+    for option in ("--reject", "--without"):
+        assert command.main(base) == 0
+        (path,) = (tmp_path / "cache").glob("*.npz")
+        assert load_prepared(path).lattice.spacing == (2.0,) * 3
+        assert command.main([*base, option, "one"]) == 0
+        assert not list((tmp_path / "cache").glob("*.npz"))
+    assert command.main([*base, "--reject", "sub-one"]) == 2
 
 
 def test_stage_1_keeps_the_whole_width(answered, tmp_path):
     base = ["self-annotate", "--stage", "spine_localisation", "--data", str(answered[0])]
     base += ["--answers", str(answered[1]), "--cache", str(tmp_path / "cache")]
     assert command.main(base) == 0
-    assert load_prepared(tmp_path / "cache" / "one.npz").lattice.spacing == (4.0,) * 3
+    assert load_prepared(tmp_path / "cache" / "one_4mm.npz").lattice.spacing == (4.0,) * 3
 
 
 def test_no_answers_at_all_are_an_error(answered, tmp_path):

@@ -35,10 +35,14 @@ class Interrupted(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
-    """output: folder of all results. resume: take over what an earlier run has finished."""
+    """output: folder of all results. resume: take over what an earlier run has finished.
+
+    centroids_from: folder of (edited) centroid files with the names of outputs, or None.
+    """
 
     output: Path
     resume: bool = True
+    centroids_from: Path | None = None
 
 
 def run_batch(
@@ -97,8 +101,17 @@ def _if_still_there(done: CaseReport, output: Path) -> CaseReport:
 def _still_holds(
     case: Case, earlier: dict[str, CaseReport], options: BatchOptions
 ) -> CaseReport | None:
-    """The earlier report, if the input is unchanged and every output still there."""
+    """The earlier report, if the input is unchanged and every output still there.
+
+    Not where its centroids were edited after its mask was written.
+    """
     done = earlier.get(case.relative.as_posix())
     if done is None or done.stamp != stamp_of(case.path):
         return None
-    return done if all((options.output / name).is_file() for name in done.outputs) else None
+    if not all((options.output / name).is_file() for name in done.outputs):
+        return None
+    if options.centroids_from is not None:
+        edited = options.centroids_from / case.outputs.centroids.relative_to(options.output)
+        if stamp_of(edited)[1] > stamp_of(case.outputs.mask)[1]:
+            return None
+    return done

@@ -1,5 +1,6 @@
 """Finding the scans of an input folder: flat, one folder per case, or BIDS-like."""
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from verse_infer.errors import UsageError
 from verse_infer.running.output_names import OutputNames, is_derivative, is_nifti, output_names
 from verse_infer.verse_files import Convention
 
+logger = logging.getLogger(__name__)
 #: Root's own folder on every ext4 disk.
 _SYSTEM_FOLDERS = frozenset({"lost+found"})
 
@@ -37,16 +39,15 @@ def find_cases(source: Path, output: Path, convention: Convention) -> tuple[Case
         found = [source]
         root = source.parent
     elif source.is_dir():
-        found, root = sorted(_scans(source, output)), source
+        found, root = sorted(_nifti_files(source, output)), source
     else:
         raise UsageError(f"--input {source}: expected a folder or a NIfTI file, found neither")
-    if (root / "rawdata").is_dir() and source.is_dir():
-        found = [
-            p for p in found if not is_nifti(p) or p.name.lower().rsplit(".nii")[0].endswith("_ct")
-        ]
+    scans = [path for path in found if source.is_file() or _is_scan(path, root)]
+    if passed := sorted({*found} - {*scans}):
+        logger.info("passed over, not named as a CT: %d files, such as %s", len(passed), passed[0])
     cases: list[Case] = []
     taken: dict[Path, Path] = {}
-    for path in found:
+    for path in scans:
         relative = path.relative_to(root)
         names = output_names(_named_as_scan(relative), output, convention)
         rival = taken.setdefault(names.mask, relative)
@@ -54,8 +55,17 @@ def find_cases(source: Path, output: Path, convention: Convention) -> tuple[Case
     return tuple(cases)
 
 
-def _scans(source: Path, output: Path) -> Iterator[Path]:
-    """Everything named like a scan, and folders that cannot be listed: they may hide scans."""
+def _is_scan(path: Path, root: Path) -> bool:
+    """Is a file not named as a mask or another derivative, and as a CT in a BIDS-like tree?"""
+    if not is_nifti(path):
+        return True
+    if is_derivative(path.relative_to(root)):
+        return False
+    return not (root / "rawdata").is_dir() or path.name.lower().rsplit(".nii")[0].endswith("_ct")
+
+
+def _nifti_files(source: Path, output: Path) -> Iterator[Path]:
+    """Everything named like a NIfTI file, and folders that cannot be listed: they may hide scans."""
     inner_output = output.resolve()
     closed: list[Path] = []
     for folder, folders, files in os.walk(
@@ -72,8 +82,7 @@ def _scans(source: Path, output: Path) -> Iterator[Path]:
         empty = [name for name in folders if is_nifti(Path(name)) and not _scans_in(here / name)]
         for name in [*files, *empty]:
             path = here / name
-            hidden = name.startswith(".")
-            if not hidden and is_nifti(path) and not is_derivative(path.relative_to(source)):
+            if not name.startswith(".") and is_nifti(path):
                 yield path
     yield from closed
 

@@ -55,7 +55,7 @@ def run(source, output, pipeline, resume=True, settings=SETTINGS, **options):
         cases,
         lambda case, _: attempt_case(case, pipeline, case_options),
         settings,
-        BatchOptions(output, resume),
+        BatchOptions(output, resume, options.get("centroids_from")),
     )
 
 
@@ -126,6 +126,16 @@ def test_a_second_run_does_only_what_is_missing_or_changed(tmp_path):
     pipeline = FakePipeline()
     run(source, output, pipeline, resume=False)
     assert pipeline.runs == 3
+
+
+def test_a_case_whose_centroids_were_edited_again_is_done_again(tmp_path):
+    source, first = scans(tmp_path / "in", "a.nii", "b.nii"), tmp_path / "first"
+    run(source, first, FakePipeline())
+    run(source, tmp_path / "out", FakePipeline(), centroids_from=first)
+    written = (tmp_path / "out" / "a_seg.nii.gz").stat().st_mtime_ns
+    os.utime(first / "a_ctd.json", ns=(written + 1, written + 1))
+    reports = run(source, tmp_path / "out", FakePipeline(), centroids_from=first)
+    assert [r.resumed for r in reports] == [False, True]
 
 
 def test_every_attempt_is_told_which_case_is_attempted_next(tmp_path):

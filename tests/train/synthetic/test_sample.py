@@ -5,13 +5,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from verse_infer.anatomy import name_of
 from verse_infer.geometry.lattice import Lattice
 from verse_infer.reading.ct_reading import read_ct
 from verse_infer.verse_files import read_centroids
 from verse_train.datasets import find_scans, prepare_scan
 from verse_train.prepared import load_prepared
 from verse_train.synthetic import sample
-from verse_train.synthetic.sample import write_sample
+from verse_train.synthetic.sample import SEED, write_sample
+from verse_train.synthetic.spine_curve import REGULAR, pose_spine
+
+REAL = sample.LATTICE
 
 
 @pytest.fixture(autouse=True)
@@ -86,8 +90,9 @@ def test_the_sample_can_be_prepared_for_training(tmp_path):
     assert {c.label for c in case.centroids} <= set(np.unique(case.mask).tolist())
 
 
-def test_the_real_sample_shows_the_lower_spine_in_a_moderate_size():
-    low, size = (-140.0, -165.0, -330.0), (281, 261, 200)
-    real = Lattice(low, (1.0, 1.0, 1.5), size)
-    assert real.corners()[:, 2].max() < 0  # the middle of the spine, T6, is the origin
-    assert np.prod(size) < 20e6
+def test_the_real_sample_shows_the_middles_of_t8_to_l5_in_a_moderate_size():
+    spine = pose_spine(REGULAR, np.random.default_rng(SEED), 0.3)
+    low, high = REAL.corners().min(axis=0), REAL.corners().max(axis=0)
+    seen = [name_of(v.label) for v in spine if (low < v.centre).all() and (v.centre < high).all()]
+    assert seen == ["T8", "T9", "T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5"]
+    assert np.prod(REAL.size) < 20e6
