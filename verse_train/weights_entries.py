@@ -16,12 +16,12 @@ _COMPACT_LABELLING: dict[str, object] = {
     # In real CTs the median is 0.5 to 0.8, and 0.05 to 0.3 where patients are stored turned.
     "usual_response": 0.35,
     "bodies": {
-        "threshold": 0.25,
+        "threshold": 0.15,
         # By a patient of cross-validation whose bodies all had 0.2 to 0.3; without false vertebrae in
         # the views without spine.
         "faint_share": 0.6,
         "body_distance_mm": 10.0,
-        "lone_threshold": 0.2,
+        "lone_threshold": 0.15,
         "lone_distance_mm": 8.0,
     },
     "labelling": {
