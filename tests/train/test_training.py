@@ -181,9 +181,10 @@ def test_a_training_knows_whom_it_has_seen(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     train(config, group("anna"), settings(first))
     assert trained_patients(first) == {"anna"}
-    train(config, group("boris"), replace(settings(second), start=first))
+    longer = replace(config, steps=4)
+    train(longer, group("boris"), replace(settings(second), start=first))
     assert trained_patients(second) == {"anna", "boris"}
-    train(config, group("carla"), settings(second))
+    train(longer, group("carla"), settings(second))
     assert trained_patients(second) == {"anna", "boris", "carla"}
     with pytest.raises(UsageError, match=r"patients.json: expected a list of patients"):
         trained_patients(tmp_path)
