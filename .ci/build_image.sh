@@ -19,7 +19,7 @@ base=verse-base-bookworm
 if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
   root=$(mktemp -d)
   # The mirror this machine uses itself.
-  mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
+  mirror=$({ cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } |
     grep -oE '^(deb |URIs:).*' | grep -oE 'https?://[^ ]+' | head -n 1)
   debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$root" "$mirror" >/dev/null
   container=$(buildah from scratch)
