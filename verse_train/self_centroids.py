@@ -2,7 +2,7 @@
 
 Self-training: a vertebra found a few millimetres too high, or not at all, stands between others that
 were found. Their places along a spine change smoothly from one to the next, so a low polynomial of the
-vertebra's number through all of them is nearer to the truth than each single answer. Names are kept as
+vertebra's number through all of them evens out single answers. Names are kept as
 they are: they err together, and only who looks at the picture can tell (--reject).
 """
 
@@ -127,7 +127,7 @@ def regular_line(bodies: Sequence[Centroid]) -> tuple[Centroid, ...] | None:
     points = np.array([c.point for c in bodies])
     scale = max(len(labels) - 1, 1)
     factors = np.polyfit(places / scale, points, degree)
-    line = _values(factors, np.arange(len(labels)) / scale)
+    line = np.vander(np.arange(len(labels)) / scale, degree + 1) @ factors
     if np.linalg.norm(points - line[places.astype(int)], axis=1).max() > MOST_DEVIATION_MM:
         return None
     return tuple(Centroid(label, _point(p)) for label, p in zip(labels, line, strict=True))
@@ -137,12 +137,6 @@ def _column(first: int, last: int, found: Collection[int]) -> list[int]:
     """Labels from the first to the last, head to foot; T13 and L6 only where found."""
     rare = {label_of("T13"), label_of("L6")} - set(found)
     return [label for label in CRANIOCAUDAL_LABELS[first : last + 1] if label not in rare]
-
-
-def _values(factors: Points, places: Points) -> Points:
-    """Polynomials, highest power first, at each place; (n, 3)."""
-    powers = places[:, None] ** np.arange(len(factors) - 1, -1, -1)
-    return np.asarray(powers @ factors)
 
 
 def _beyond(line: Sequence[Centroid], lattice: Lattice) -> tuple[Centroid, ...]:

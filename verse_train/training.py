@@ -176,7 +176,7 @@ def _drawing(
     return [DrawValidation(samples, config, _responses(model, config), run.folder / "pictures")]
 
 
-def load_networks(folder: Path, config: TrainingConfig) -> list[keras.Model]:
+def stored_networks(folder: Path, config: TrainingConfig) -> list[keras.Model]:
     """The network of a training folder's last checkpoint, or those of a weights folder."""
     return (
         networks_of_weights(folder, config)

@@ -77,6 +77,14 @@ def test_where_the_mirror_image_is_answered_otherwise_nothing_is_kept(scan, tmp_
     assert not list(tmp_path.glob("*.npz"))
 
 
+def test_what_an_earlier_look_kept_goes_when_all_is_rejected(scan, tmp_path):
+    network = fake_network("vertebra_segmentation", bright)
+    kept = self_label(scan, network, tmp_path)
+    assert kept.exists()
+    assert self_label(scan, network, tmp_path, rejected=set(map(label_of, PLACES))) is None
+    assert not kept.exists()
+
+
 def test_no_answer_is_no_mask(scan, tmp_path):
     def nothing(image):
         return np.zeros((*image.shape[:3], 1))

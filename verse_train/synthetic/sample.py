@@ -13,7 +13,6 @@ from verse_train.synthetic.spine_curve import REGULAR
 NAME = "sub-sample"
 #: Field of view: about T8 to the sacrum, 1 mm in plane, 1.5 mm slices.
 LATTICE = Lattice((-140.0, -165.0, -330.0), (1.0, 1.0, 1.5), (281, 261, 200))
-
 #: T8 to L5 are whole in it, the sacrum is in view, and no other vertebra's centre is.
 SEED = 2
 
