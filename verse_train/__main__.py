@@ -143,6 +143,7 @@ def _add_cross_validate(commands: Any) -> None:
         add(f"--{name}-start", type=Path, help="training without their patients to begin with")
     add("--config", default="compact", choices=("compact", "paper"))
     add("--folds", type=int, default=3)
+    add("--fold", type=int, metavar="N", help="train fold N (from 0) only, beside other processes")
     add("--precision", default="mixed_bfloat16", help="Keras policy")
     add("--workers", type=int, default=1)
     add("--output", type=Path, required=True, help="trainings, weights and results of all folds")
@@ -309,7 +310,7 @@ def _weighted(entries: Sequence[str]) -> list[tuple[Path, float]]:
 
 def _cross_validate(arguments: argparse.Namespace) -> int:
     from verse_train.check import summary
-    from verse_train.cross_validation import Plan, cross_validate
+    from verse_train.cross_validation import Plan, cross_validate, train_fold
 
     steps = {stage: getattr(arguments, f"{stage}_steps") for stage in STAGES}
     starts = {stage: getattr(arguments, f"{stage}_start") for stage in STAGES}
@@ -324,7 +325,10 @@ def _cross_validate(arguments: argparse.Namespace) -> int:
         arguments.precision,
         arguments.workers,
     )
-    logger.info("cross-validated\n%s", summary(cross_validate(plan)))
+    if arguments.fold is None:
+        logger.info("cross-validated\n%s", summary(cross_validate(plan)))
+    else:
+        logger.info("fold trained: %s", train_fold(plan, arguments.fold))
     return 0
 
 

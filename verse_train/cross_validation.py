@@ -1,10 +1,12 @@
 """Patient-wise cross-validation: each annotated scan is read by networks that never saw its patient."""
 
+import fcntl
 import json
 import logging
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -52,18 +54,26 @@ def cross_validate(plan: Plan) -> list[Comparison]:
     Continues where it was stopped. A stage none of whose cases is of a fold's patients is trained
     once for all such folds. UsageError if a training that folds begin with saw a scored patient.
     """
-    scans = [scan for root in plan.data for scan in find_scans(root)]
-    _check_starts(plan, {scan.patient for scan in scans})
+    scans = _scans(plan)
     for number, patients in enumerate(folds_of(scans, plan.folds)):
-        logger.info("fold %d of %d: without %s", number + 1, plan.folds, " ".join(patients))
-        weights = plan.folder / f"fold{number}" / "weights"
-        if not weights.exists():
-            export_weights(weights, f"fold{number}", _networks(plan, number, patients), {})
+        weights = _fold_weights(plan, number, patients)
         for scan in scans:
             if scan.patient in patients:
                 _run(scan, weights, plan.folder / "results" / f"fold{number}")
     results = plan.folder / "results"
     return [comparison for root in plan.data for comparison in compare(root, results)]
+
+
+def train_fold(plan: Plan, number: int) -> Path:
+    """Train what one fold (from 0) still lacks; returns its weights folder.
+
+    Several folds may be trained side by side, by processes of their own, each on an accelerator or
+    some cores; of a training that they share, the others await the end. UsageError as above.
+    """
+    folds = folds_of(_scans(plan), plan.folds)
+    if not 0 <= number < len(folds):
+        raise UsageError(f"fold {number}: expected 0 to {len(folds) - 1}")
+    return _fold_weights(plan, number, folds[number])
 
 
 def folds_of(scans: Sequence[AnnotatedScan], count: int) -> list[tuple[str, ...]]:
@@ -85,7 +95,10 @@ def folds_of(scans: Sequence[AnnotatedScan], count: int) -> list[tuple[str, ...]
     return [tuple(sorted(fold)) for fold in folds]
 
 
-def _check_starts(plan: Plan, scored: set[str]) -> None:
+def _scans(plan: Plan) -> list[AnnotatedScan]:
+    """All scans to score; UsageError if a training that folds begin with saw one of them."""
+    scans = [scan for root in plan.data for scan in find_scans(root)]
+    scored = {scan.patient for scan in scans}
     for folder in plan.start.values():
         if not (folder / PATIENTS).exists():
             raise UsageError(
@@ -97,6 +110,15 @@ def _check_starts(plan: Plan, scored: set[str]) -> None:
             raise UsageError(
                 f"{folder}: has been trained on {' '.join(seen)}, who are to be scored"
             )
+    return scans
+
+
+def _fold_weights(plan: Plan, number: int, patients: Sequence[str]) -> Path:
+    logger.info("fold %d of %d: without %s", number + 1, plan.folds, " ".join(patients))
+    weights = plan.folder / f"fold{number}" / "weights"
+    if not weights.exists():
+        export_weights(weights, f"fold{number}", _networks(plan, number, patients), {})
+    return weights
 
 
 def _networks(plan: Plan, number: int, patients: Sequence[str]) -> dict[Stage, StageExport]:
@@ -117,7 +139,17 @@ def _trained(plan: Plan, stage: Stage, groups: Sequence[CaseGroup], folder: Path
     settings = RunSettings(
         folder, precision=plan.precision, workers=plan.workers, start=plan.start.get(stage)
     )
-    return train(config, groups, settings)
+    with _alone(folder):
+        return train(config, groups, settings)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Waits until no other process trains in this folder; a killed one leaves nothing behind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _annotated(scan: AnnotatedScan) -> int:

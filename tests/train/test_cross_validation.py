@@ -1,6 +1,8 @@
 """Folds of patients, and a whole cross-validation of tiny networks on small scans."""
 
+import fcntl
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from verse_infer.errors import InputError, UsageError
 from verse_train import cross_validation
 from verse_train.config import CONFIGS
-from verse_train.cross_validation import Plan, cross_validate, folds_of
+from verse_train.cross_validation import Plan, cross_validate, folds_of, train_fold
 from verse_train.datasets import AnnotatedScan
 from verse_train.networks import SIZES, STAGES, build_network
 from verse_train.prepared import save_prepared
@@ -98,6 +100,42 @@ def test_every_scan_is_read_by_weights_that_never_saw_its_patient(plan, monkeypa
     trained.clear()
     cross_validate(plan)
     assert trained == []  # weights of all folds are there
+
+
+def test_a_fold_can_be_trained_by_itself(plan, monkeypatch):
+    ran = []
+    monkeypatch.setattr(cross_validation, "_run", lambda scan, *_: ran.append(scan.name))
+    monkeypatch.setattr(
+        cross_validation, "train", lambda c, *_: build_network(c.stage, SIZES["least"])
+    )
+    weights = train_fold(plan, 1)
+    assert (weights / "manifest.json").exists()
+    assert weights == plan.folder / "fold1" / "weights"
+    assert [path.name for path in plan.folder.glob("fold*/weights")] == ["weights"]
+    assert ran == []
+    with pytest.raises(UsageError, match="fold 3: expected 0 to 2"):
+        train_fold(plan, 3)
+
+
+def test_a_training_that_folds_share_is_done_by_one_process_at_a_time(plan, monkeypatch):
+    begun = {stage: threading.Event() for stage in STAGES}
+
+    def train(config, _, settings):
+        del settings
+        begun[config.stage].set()
+        return build_network(config.stage, SIZES["least"])
+
+    monkeypatch.setattr(cross_validation, "train", train)
+    shared = plan.folder / "all" / STAGES[2]
+    shared.mkdir(parents=True)
+    fold = threading.Thread(target=train_fold, args=(plan, 0))
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        fold.start()
+        assert begun[STAGES[1]].wait(60)
+        assert not begun[STAGES[2]].wait(1)
+    fold.join(timeout=60)
+    assert begun[STAGES[2]].is_set()
 
 
 def test_a_start_that_saw_a_scored_patient_is_refused(plan, tmp_path):
