@@ -335,7 +335,7 @@ def _cross_validate(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from verse_train.config import CONFIGS
     from verse_train.export import StageExport, export_weights
-    from verse_train.training import stored_networks
+    from verse_train.training import networks_to_export
     from verse_train.weights_entries import stage_entry
 
     stages = {}
@@ -343,7 +343,7 @@ def _export(arguments: argparse.Namespace) -> int:
         entry, answer = stage_entry(arguments.config, stage)
         config = CONFIGS[arguments.config][stage]
         sources = getattr(arguments, stage)
-        networks = [each for folder in sources for each in stored_networks(folder, config)]
+        networks = [each for folder in sources for each in networks_to_export(folder, config)]
         stages[stage] = StageExport(networks, entry, answer)
     facts = {}
     if arguments.facts:

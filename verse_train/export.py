@@ -1,6 +1,7 @@
 """From trained Keras networks to a weights folder: frozen float32 SavedModels and their manifest."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,13 +28,14 @@ CARD_NAME = "MODEL_CARD.md"
 class StageExport:
     """What of one stage goes into a weights folder: networks and the stage's manifest entry.
 
-    networks: Keras models as build_network makes them; averaged at run time if several.
+    networks: Keras models as build_network makes them, or folders of SavedModels that already give the
+    stage's answer and are copied; averaged at run time if several.
     weights: the entry; its `models` is filled in by the export.
     answer: what the SavedModel makes of the network's output: nothing, responses of logits
     (sigmoid), or heatmaps of logits (shares).
     """
 
-    networks: Sequence[keras.Model]
+    networks: Sequence[keras.Model | Path]
     weights: StageWeights
     answer: Answer = "as is"
 
@@ -57,7 +59,10 @@ def export_weights(
             models = []
             for number, network in enumerate(stages[stage].networks):
                 model = f"{stage}/model{number}"
-                save_frozen(network, partial / model, stages[stage].answer)
+                if isinstance(network, Path):
+                    shutil.copytree(network, partial / model)
+                else:
+                    save_frozen(network, partial / model, stages[stage].answer)
                 models.append(ModelFolder(model, folder_checksum(partial / model)))
             entries[stage] = {
                 **asdict(stages[stage].weights),

@@ -43,6 +43,12 @@ def networks_of_weights(folder: Path, config: TrainingConfig) -> list[keras.Mode
     return [_network(folder / model.folder, config) for model in models]
 
 
+def models_of_weights(folder: Path, config: TrainingConfig) -> list[Path]:
+    """The SavedModels of a stage in a weights folder, for export as they are; errors as above."""
+    networks_of_weights(folder, config)
+    return [folder / model.folder for model in read_manifest(folder).stages[config.stage].models]
+
+
 def _network(path: Path, config: TrainingConfig) -> keras.Model:
     expected = f"{path}: expected a network of the size {config.size} for {config.stage}"
     network = build_network(config.stage, SIZES[config.size])

@@ -24,7 +24,7 @@ from verse_train.callbacks import (
 )
 from verse_train.config import TrainingConfig
 from verse_train.feed import CaseGroup, Feed, numbered_sample, patients_of
-from verse_train.frozen import networks_of_weights
+from verse_train.frozen import models_of_weights, networks_of_weights
 from verse_train.losses import (
     LandmarkHeatmapLoss,
     LandmarkShareLoss,
@@ -176,13 +176,11 @@ def _drawing(
     return [DrawValidation(samples, config, _responses(model, config), run.folder / "pictures")]
 
 
-def stored_networks(folder: Path, config: TrainingConfig) -> list[keras.Model]:
-    """The network of a training folder's last checkpoint, or those of a weights folder."""
-    return (
-        networks_of_weights(folder, config)
-        if _is_weights(folder)
-        else [load_network(folder, config)]
-    )
+def networks_to_export(folder: Path, config: TrainingConfig) -> list[keras.Model | Path]:
+    """The network of a training folder's last checkpoint, or the SavedModels of a weights folder."""
+    if _is_weights(folder):
+        return [*models_of_weights(folder, config)]
+    return [load_network(folder, config)]
 
 
 def load_network(folder: Path, config: TrainingConfig) -> keras.Model:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from verse_infer.errors import UsageError, WeightsError
+from verse_infer.manifest import read_manifest
 from verse_train import __main__ as command
 from verse_train.config import CONFIGS
 from verse_train.export import StageExport, export_weights
@@ -115,7 +116,10 @@ def test_export_takes_stages_over_from_weights(weights, tmp_path, monkeypatch):
     options = [word for s in STAGES for word in ("--" + s.replace("_", "-"), str(folder))]
     output = ["--name", "again", "--output", str(tmp_path / "again")]
     assert command.main(["export", *options, *output]) == 0
+    before, after = (read_manifest(root).stages for root in (folder, tmp_path / "again"))
     for stage in STAGES:
+        # The very files: what was not trained keeps its checksum.
+        assert after[stage].models == before[stage].models
         (again,) = networks_of_weights(tmp_path / "again", config_of(stage, 1))
         assert np.array_equal(values(again), values(exports[stage].networks[0]))
 
