@@ -28,8 +28,7 @@ def growth_figure(by_vertebrae: Sequence[Measurement], by_volume: Sequence[Measu
     left.set(xlabel="visible vertebrae, the spine as long", ylabel="seconds", ylim=0, xlim=0)
     _plot(right, [one.voxels / 1e6 for one in by_volume], by_volume)
     right.set(xlabel="million voxels of the same five vertebrae", ylim=0, xlim=0)
-    left.legend()
-    right.legend()
+    left.legend()  # the same lines on the right
     return figure
 
 
