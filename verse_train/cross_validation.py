@@ -145,7 +145,7 @@ def _trained(plan: Plan, stage: Stage, groups: Sequence[CaseGroup], folder: Path
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Waits until no other process trains in this folder; a killed one leaves nothing behind."""
+    """Waits until no other process trains in this folder; a killed one holds it no longer."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
