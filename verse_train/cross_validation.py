@@ -1,12 +1,10 @@
 """Patient-wise cross-validation: each annotated scan is read by networks that never saw its patient."""
 
-import fcntl
 import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -139,17 +137,7 @@ def _trained(plan: Plan, stage: Stage, groups: Sequence[CaseGroup], folder: Path
     settings = RunSettings(
         folder, precision=plan.precision, workers=plan.workers, start=plan.start.get(stage)
     )
-    with _alone(folder):
-        return train(config, groups, settings)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Waits until no other process trains in this folder; a killed one holds it no longer."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return train(config, groups, settings)
 
 
 def _annotated(scan: AnnotatedScan) -> int:

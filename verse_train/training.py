@@ -1,8 +1,10 @@
 """One training: builds the training model, runs it, keeps checkpoints, resumes after a kill."""
 
+import fcntl
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ from verse_train.samples import MAX_IGNORED, Sample
 logger = logging.getLogger(__name__)
 CHECKPOINT = "last.keras"
 LOG = "log.csv"
+LOCK = "lock"
 #: Names of all patients trained on, those of the training that was started from included.
 PATIENTS = "patients.json"
 #: Samples looked at before training, samples of held-out cases, and how many of them are drawn.
@@ -77,9 +80,28 @@ def train(
     held: cases that are not trained on; the log gets their loss (val_loss), and the folder pictures
     of what the network answers to them. The folder's samples.png shows what training starts with;
     InputError if those are nothing to learn from. How far a checkpoint is, its optimiser says: a
-    kill may fall between checkpoint and log. Returns the network (not the training model around it).
+    kill may fall between checkpoint and log. Waits while another process trains in the folder.
+    Returns the network (not the training model around it).
     """
-    run.folder.mkdir(parents=True, exist_ok=True)
+    with _alone(run.folder):
+        return _train(config, groups, run, held)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Waits until no other process trains in this folder; a killed one holds it no longer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _train(
+    config: TrainingConfig,
+    groups: Sequence[CaseGroup],
+    run: RunSettings,
+    held: Sequence[CaseGroup],
+) -> keras.Model:
     keras.mixed_precision.set_global_policy(run.precision)
     keras.utils.set_random_seed(run.seed)
     checkpoint = run.folder / CHECKPOINT

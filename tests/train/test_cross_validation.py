@@ -1,8 +1,6 @@
 """Folds of patients, and a whole cross-validation of tiny networks on small scans."""
 
-import fcntl
 import json
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,27 +113,6 @@ def test_a_fold_can_be_trained_by_itself(plan, monkeypatch):
     assert ran == []
     with pytest.raises(UsageError, match="fold 3: expected 0 to 2"):
         train_fold(plan, 3)
-
-
-def test_a_training_that_folds_share_is_done_by_one_process_at_a_time(plan, monkeypatch):
-    begun = {stage: threading.Event() for stage in STAGES}
-
-    def train(config, _, settings):
-        del settings
-        begun[config.stage].set()
-        return build_network(config.stage, SIZES["least"])
-
-    monkeypatch.setattr(cross_validation, "train", train)
-    shared = plan.folder / "all" / STAGES[2]
-    shared.mkdir(parents=True)
-    fold = threading.Thread(target=train_fold, args=(plan, 0))
-    with (shared / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        fold.start()
-        assert begun[STAGES[1]].wait(60)
-        assert not begun[STAGES[2]].wait(1)
-    fold.join(timeout=60)
-    assert begun[STAGES[2]].is_set()
 
 
 def test_a_start_that_saw_a_scored_patient_is_refused(plan, tmp_path):

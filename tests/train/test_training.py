@@ -1,4 +1,6 @@
+import fcntl
 import gc
+import threading
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -17,6 +19,7 @@ from verse_train.networks import SIZES, STAGES
 from verse_train.prepared import save_prepared
 from verse_train.training import (
     CHECKPOINT,
+    LOCK,
     LOG,
     load_network,
     network_of,
@@ -56,6 +59,20 @@ def test_a_few_steps_lower_the_loss(tmp_path, groups, stage, size, other):
     image = np.zeros((1, 16, 32, 16, channels), np.float32)
     assert network(image).shape == (1, 16, 32, 16, outputs)
     assert network.name == stage
+
+
+@pytest.mark.usefixtures("in_process")
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path, groups):
+    arguments = (config_of("spine_localisation", 2), groups, settings(tmp_path))
+    second = threading.Thread(target=train, args=arguments)
+    with (tmp_path / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second.start()
+        second.join(timeout=2)
+        assert second.is_alive()
+        assert not (tmp_path / "samples.png").exists()
+    second.join(timeout=120)
+    assert (tmp_path / CHECKPOINT).exists()
 
 
 class KilledError(RuntimeError):
