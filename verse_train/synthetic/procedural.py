@@ -1,7 +1,7 @@
 """An invented body around an invented spine: everything from formulas and a seed, nothing from files."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +12,8 @@ from verse_infer.anatomy import label_of
 from verse_infer.centroids import Centroid
 from verse_infer.geometry.lattice import Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
-from verse_train.synthetic.spine_curve import Posed, pose_spine
+from verse_train.synthetic.donor import Donor, DonorVertebra, add_donor_pelvis
+from verse_train.synthetic.spine_curve import Posed, Vector, pose_spine
 from verse_train.synthetic.torso import add_pelvis, add_ribs, add_skull, soft_tissue
 from verse_train.synthetic.vertebra_shape import (
     VertebraShape,
@@ -22,8 +23,25 @@ from verse_train.synthetic.vertebra_shape import (
     shape_of,
 )
 
+#: Corners of a box in a vertebra's frame, mm, and which points of the frame are bone.
+Solid = tuple[Vector, Vector, Callable[[Vector], NDArray[np.bool_]]]
 #: A vertebra is whole if at most this share of it lies outside the lattice: rounding, not a cut.
 _CUT_SHARE = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Bones:
+    """What the vertebrae and the pelvis look like.
+
+    deformed: share of the vertebrae with a fracture or osteophytes. donor: whose shapes the other
+    vertebrae and the pelvis have; without one they are invented.
+    """
+
+    deformed: float = 0.0
+    donor: Donor | None = None
+
+
+SOUND = Bones()
 
 
 def invent_anatomy(
@@ -33,13 +51,12 @@ def invent_anatomy(
     names: Sequence[str],
     middle: Sequence[float] = (0.0, 0.0, 0.0),
     variation: float = 1.0,
-    deformed: float = 0.0,
+    bones: Bones = SOUND,
 ) -> AnatomyMap:
     """A body on an axis-aligned lattice, its whole spine posed around `middle` (LPS mm).
 
     names: the vertebrae of the column, head to foot. The lattice is the field of view: it may cut the
     spine anywhere. variation: 0 is the mean anatomy, 1 the full range.
-    deformed: share of the vertebrae with a fracture or osteophytes.
     """
     spine = [
         replace(vertebra, centre=vertebra.centre + np.asarray(middle, np.float64))
@@ -49,17 +66,40 @@ def invent_anatomy(
     vertebrae = np.zeros(lattice.shape, np.uint8)
     _add_discs(tissue, lattice, spine)
     _add_canal(tissue, lattice, spine)
+    donor = bones.donor
+    scale = _scale_from(donor, spine, rng) if donor is not None else np.ones(3)
     shares = {}
     for vertebra in spine:
         shape = shape_of(vertebra.label, vertebra.distance, rng, variation)
-        if deformed and rng.random() < deformed:
-            shape = deformed_shape(shape, rng)
-        shares[vertebra.label] = _add_vertebra(tissue, vertebrae, lattice, vertebra, shape)
+        deformed = bool(bones.deformed) and rng.random() < bones.deformed
+        solid = _solid(deformed_shape(shape, rng) if deformed else shape)
+        model = None if donor is None or deformed else donor.model_of(vertebra.label)
+        if model is not None:
+            solid = _solid_from(model, scale * [1, 1, vertebra.distance / model.frame.distance])
+        shares[vertebra.label] = _add_vertebra(tissue, vertebrae, lattice, vertebra, solid)
     add_ribs(tissue, lattice, spine)
-    add_pelvis(tissue, lattice, spine, rng)
+    if donor is None:
+        add_pelvis(tissue, lattice, spine, rng)
+    else:
+        add_donor_pelvis(tissue, lattice, spine[-1], donor, float(scale[0]), rng)
     add_skull(tissue, lattice, spine)
     whole, cut = _annotated(vertebrae, lattice, spine, shares)
     return AnatomyMap(tissue, vertebrae, whole, cut, lattice)
+
+
+def _solid(shape: VertebraShape) -> Solid:
+    return (*extent_mm(shape), lambda local: inside_vertebra(shape, local))
+
+
+def _solid_from(model: DonorVertebra, scale: Vector) -> Solid:
+    return model.low * scale, model.high * scale, lambda local: model.inside(local / scale)
+
+
+def _scale_from(donor: Donor, spine: Sequence[Posed], rng: np.random.Generator) -> Vector:
+    """Size of the spine over that of the donor's, across and from front to back; 1 along it."""
+    models = [(v, m) for v in spine if (m := donor.model_of(v.label)) is not None]
+    ratio = float(np.mean([v.distance / m.frame.distance for v, m in models])) if models else 1.0
+    return np.array([*(ratio * rng.uniform(0.88, 1.12, 2)), 1.0])
 
 
 def _add_vertebra(
@@ -67,10 +107,10 @@ def _add_vertebra(
     vertebrae: NDArray[np.uint8],
     lattice: Lattice,
     vertebra: Posed,
-    shape: VertebraShape,
+    solid: Solid,
 ) -> float:
     """Draw one vertebra where no other is; returns the share of its volume inside the lattice."""
-    low, high = extent_mm(shape)
+    low, high, inside = solid
     corners = np.array(
         [[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
     )
@@ -83,7 +123,7 @@ def _add_vertebra(
         np.meshgrid(*(np.arange(a, b + 1) for a, b in zip(first, last, strict=True)), indexing="ij")
     )
     points = lattice.point(np.moveaxis(grid, 0, -1))
-    bone = _largest(inside_vertebra(shape, vertebra.local(points)))
+    bone = _largest(inside(vertebra.local(points)))
     part = tuple(
         slice(s.start - a, max(s.stop - a, s.start - a))
         for s, a in zip(inside_lattice, first, strict=True)

@@ -27,6 +27,8 @@ class RenderOptions:
     metal: probability of screws or rods. faint: probability that trabecular bone is hardly denser
     than muscle, as in osteoporosis. uneven: standard deviation of a vertebra's density, as a share
     of it, between its parts. dense_arch: how many times as dense its arch is as its body.
+    cortex_share: how much of a voxel of the shell is cortex. Shells are drawn at least a voxel thick,
+    and a vertebra's real one is thinner than the voxels of a coarse lattice.
     """
 
     spread: float = 1.0
@@ -39,6 +41,7 @@ class RenderOptions:
     faint: float = 0.3
     uneven: tuple[float, float] = (0.0, 0.35)
     dense_arch: tuple[float, float] = (1.0, 2.5)
+    cortex_share: tuple[float, float] = (1.0, 1.0)
 
 
 TRAINING = RenderOptions()
@@ -186,7 +189,9 @@ def _add_cortex(
         scipy.ndimage.maximum_filter(own, size) == own
     )
     shell = bone & ~inner
-    hu[shell] = np.maximum(hu[shell], np.float32(density) * rng.uniform(0.7, 1.0, int(shell.sum())))
+    dense = np.maximum(hu[shell], np.float32(density) * rng.uniform(0.7, 1.0, int(shell.sum())))
+    share = _drawn(options.cortex_share, rng)
+    hu[shell] = (1 - share) * hu[shell] + share * dense
 
 
 def _add_screws(hu: Floats, anatomy: AnatomyMap, rng: np.random.Generator) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from verse_infer.anatomy import MEAN_OFFSETS_MM, label_of
 
@@ -75,6 +75,12 @@ def pose_spine(names: Sequence[str], rng: np.random.Generator, variation: float)
     steps[:, 0] += variation * rng.uniform(0, 5) * np.sin(waves)
     centres = np.concatenate([np.zeros((1, 3)), np.cumsum(steps, axis=0)])
     centres -= centres[len(centres) // 2]
+    return posed_along(labels, centres)
+
+
+def posed_along(labels: Sequence[int], centres: ArrayLike) -> list[Posed]:
+    """Vertebrae at centres (n, 3), head to foot, LPS mm, each upright on the curve through them."""
+    centres = np.asarray(centres, np.float64)
     return [
         Posed(label, centre, axes, distance)
         for label, centre, axes, distance in zip(

@@ -10,7 +10,8 @@ from verse_infer.anatomy import label_of
 from verse_infer.centroids import Centroid
 from verse_infer.geometry.lattice import Lattice, Point
 from verse_train.synthetic.anatomy_map import AnatomyMap
-from verse_train.synthetic.procedural import invent_anatomy
+from verse_train.synthetic.donor import Donor
+from verse_train.synthetic.procedural import Bones, invent_anatomy
 from verse_train.synthetic.spine_curve import REGULAR_KIND, column_of
 
 #: Share of invented vertebrae with a fracture or osteophytes.
@@ -55,12 +56,18 @@ def invented(
     spacing: float | Point,
     size: tuple[int, int, int],
     rng: np.random.Generator,
+    donor: Donor | None = None,
 ) -> AnatomyMap:
-    """An invented body with a kind of column (see column_of) on a lattice that looks at the view."""
+    """An invented body with a kind of column (see column_of) on a lattice that looks at the view.
+
+    donor: see Bones.
+    """
     lattice = Lattice.centred((0.0, -25.0, 0.0), spacing, size)
     height = rng.uniform(*view.below_mm)
     middle = (rng.uniform(-15, 15), 0.0, height)
-    return invent_anatomy(lattice, rng, names=column_of(kind), middle=middle, deformed=DEFORMED)
+    return invent_anatomy(
+        lattice, rng, names=column_of(kind), middle=middle, bones=Bones(DEFORMED, donor)
+    )
 
 
 def cut_out(

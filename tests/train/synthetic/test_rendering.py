@@ -88,6 +88,17 @@ def test_a_vertebra_has_a_dense_shell_around_spongy_bone():
     assert profile.argmax() in (4, 5, 18, 19)
 
 
+def test_a_shell_thinner_than_a_voxel_is_the_less_dense():
+    walls = [
+        rendered(cube(), replace(QUIET, cortex_share=(share, share)))[12, 12, 4:7].max()
+        for share in (0.0, 0.5, 1.0)
+    ]
+    whole = rendered(cube(), QUIET)
+    assert walls[0] <= whole[12, 12, 12] + 1
+    assert walls[1] == pytest.approx((walls[0] + walls[2]) / 2, abs=2)
+    assert walls[2] == whole[12, 12, 4:7].max()
+
+
 def test_bone_may_be_hardly_denser_than_muscle():
     inner = [rendered(cube(), replace(QUIET, faint=1.0), seed)[12, 12, 12] for seed in range(8)]
     assert 15 <= min(inner) < max(inner) <= 115
