@@ -64,7 +64,7 @@ def fill_bank(
         if not path.exists():
             rng = np.random.default_rng((seed, number))
             body = (
-                bent_at_random(atlas, configurations, rng)
+                bent_at_random(atlas, configurations, rng, built=True)
                 if atlas is not None and number % 2
                 else None
             )

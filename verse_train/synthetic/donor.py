@@ -23,6 +23,8 @@ _MODELS = {label_of("T13"): label_of("T12"), label_of("L6"): label_of("L5")}
 _PELVIS_LOW, _PELVIS_HIGH = np.array([-170.0, -150.0, -260.0]), np.array([170.0, 120.0, 45.0])
 #: Its tilt and that of the body it comes from differ by up to this.
 _PELVIC_TILT_DEG = 12.0
+#: Its size, beside that of the last vertebrae.
+_PELVIC_SCALE = (0.9, 1.15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,22 @@ class DonorVertebra:
     lattice: Lattice
     low: Vector
     high: Vector
+
+    @property
+    def width(self) -> float:
+        """Of the middle of its body, mm; 0 for C1, which has none."""
+        return self._reach(0, -1.0) + self._reach(0, 1.0)
+
+    @property
+    def depth(self) -> float:
+        """From the centre of its body to the front and back again, mm; 0 for C1."""
+        return 2 * self._reach(1, -1.0)
+
+    def _reach(self, axis: int, sign: float) -> float:
+        """How far bone reaches from the centre along an axis of the frame, mm."""
+        points = np.zeros((120, 3))
+        points[:, axis] = sign * 0.5 * np.arange(len(points))
+        return 0.5 * int(np.argmin(self.inside(points)))
 
     def inside(self, local: Vector) -> NDArray[np.bool_]:
         """Which points (..., 3) of its frame, mm, are bone."""
@@ -85,7 +103,6 @@ def add_donor_pelvis(
     lattice: Lattice,
     last: Posed,
     donor: Donor,
-    scale: float,
     rng: np.random.Generator,
 ) -> None:
     """Sacrum, its disc, hips and femurs below the last vertebra, as below L5, if it is lumbar.
@@ -95,6 +112,7 @@ def add_donor_pelvis(
     model = donor.vertebrae.get(label_of("L5"))
     if model is None or name_of(last.label)[0] != "L":
         return
+    scale = last.distance / model.frame.distance * rng.uniform(*_PELVIC_SCALE)
     tilt = np.deg2rad(rng.uniform(-_PELVIC_TILT_DEG, _PELVIC_TILT_DEG))
     turn = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
     grid = np.meshgrid(*(np.arange(n) for n in lattice.size), indexing="ij")

@@ -25,6 +25,8 @@ from verse_train.synthetic.vertebra_shape import (
 
 #: Corners of a box in a vertebra's frame, mm, and which points of the frame are bone.
 Solid = tuple[Vector, Vector, Callable[[Vector], NDArray[np.bool_]]]
+#: Width and depth of a body's middle beside those of its endplates.
+_WAIST = 0.9
 #: A vertebra is whole if at most this share of it lies outside the lattice: rounding, not a cut.
 _CUT_SHARE = 0.005
 
@@ -67,7 +69,6 @@ def invent_anatomy(
     _add_discs(tissue, lattice, spine)
     _add_canal(tissue, lattice, spine)
     donor = bones.donor
-    scale = _scale_from(donor, spine, rng) if donor is not None else np.ones(3)
     shares = {}
     for vertebra in spine:
         shape = shape_of(vertebra.label, vertebra.distance, rng, variation)
@@ -75,13 +76,13 @@ def invent_anatomy(
         solid = _solid(deformed_shape(shape, rng) if deformed else shape)
         model = None if donor is None or deformed else donor.model_of(vertebra.label)
         if model is not None:
-            solid = _solid_from(model, scale * [1, 1, vertebra.distance / model.frame.distance])
+            solid = _solid_from(model, _scale_of(model, vertebra, shape, rng))
         shares[vertebra.label] = _add_vertebra(tissue, vertebrae, lattice, vertebra, solid)
     add_ribs(tissue, lattice, spine)
     if donor is None:
         add_pelvis(tissue, lattice, spine, rng)
     else:
-        add_donor_pelvis(tissue, lattice, spine[-1], donor, float(scale[0]), rng)
+        add_donor_pelvis(tissue, lattice, spine[-1], donor, rng)
     add_skull(tissue, lattice, spine)
     whole, cut = _annotated(vertebrae, lattice, spine, shares)
     return AnatomyMap(tissue, vertebrae, whole, cut, lattice)
@@ -95,11 +96,17 @@ def _solid_from(model: DonorVertebra, scale: Vector) -> Solid:
     return model.low * scale, model.high * scale, lambda local: model.inside(local / scale)
 
 
-def _scale_from(donor: Donor, spine: Sequence[Posed], rng: np.random.Generator) -> Vector:
-    """Size of the spine over that of the donor's, across and from front to back; 1 along it."""
-    models = [(v, m) for v in spine if (m := donor.model_of(v.label)) is not None]
-    ratio = float(np.mean([v.distance / m.frame.distance for v, m in models])) if models else 1.0
-    return np.array([*(ratio * rng.uniform(0.88, 1.12, 2)), 1.0])
+def _scale_of(
+    model: DonorVertebra, vertebra: Posed, shape: VertebraShape, rng: np.random.Generator
+) -> Vector:
+    """Size of a vertebra beside its model: its body as wide and deep as the shape says.
+
+    Bodies fill more of their distance in most patients than in the donor, by up to a fifth.
+    """
+    ratio = vertebra.distance / model.frame.distance
+    across = _WAIST * shape.width / model.width if model.width else ratio
+    along = _WAIST * shape.depth / model.depth if model.depth else ratio
+    return np.array([across, along, ratio * rng.uniform(1.0, 1.2)])
 
 
 def _add_vertebra(

@@ -1,5 +1,7 @@
 """A body bent to other spines."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,26 @@ def test_a_bent_body_keeps_all_its_vertebrae_at_their_size():
     counts = [np.bincount(b.vertebrae.ravel(), minlength=30)[LABELS] for b in (body, bent)]
     scale = bend_to(body, spine(lambda _: 0.0)).scale
     assert counts[1] == pytest.approx(counts[0] * scale**3, rel=0.15)
+
+
+def test_another_build_moves_no_centroid_but_widens_bodies_and_thins_discs():
+    body, wanted = mean_body(), spine(lambda i: 10 * np.sin(i / 2))
+    bend = bend_to(body, wanted)
+    plain = bent_body(body, bend)
+    built = bent_body(body, replace(bend, build=(1.3, 0.8), thin_discs=0.7))
+    label = label_of("L2")
+    sizes = []
+    for anatomy in (plain, built):
+        places = {c.label: np.array(c.point) for c in anatomy.centroids}
+        assert places[label] == pytest.approx(wanted[label], abs=0.2)
+        i, j, k = np.rint(anatomy.lattice.index(wanted[label])).astype(int)
+        own = anatomy.vertebrae == label
+        assert own[k, j, i]
+        sizes.append([own[:, j, i].sum(), own[k, :j, i].sum(), own[k, j].sum()])
+    heights, depths, widths = zip(*sizes, strict=True)
+    assert heights[1] > heights[0]
+    assert depths[1] < depths[0]
+    assert widths[1] == pytest.approx(1.3 * widths[0], abs=1.5)
 
 
 def test_what_has_nothing_in_common_or_stands_on_its_head_is_not_bent_to():

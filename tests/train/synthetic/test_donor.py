@@ -7,6 +7,7 @@ from verse_train.synthetic.anatomy_map import Tissue
 from verse_train.synthetic.donor import add_donor_pelvis, donor_from
 from verse_train.synthetic.procedural import Bones, invent_anatomy
 from verse_train.synthetic.spine_curve import column_of, posed_along
+from verse_train.synthetic.vertebra_shape import shape_of
 
 from .bodies import mean_body
 
@@ -27,6 +28,15 @@ def test_a_donor_s_vertebra_lies_in_its_own_frame_as_in_the_body(donor):
     assert np.array_equal(found, body.vertebrae == label_of("L2"))
     within = ((local >= model.low) & (local <= model.high)).all(axis=-1).transpose(2, 1, 0)
     assert within[found].all()
+
+
+def test_the_body_of_a_donor_s_vertebra_is_measured(donor):
+    model = donor.vertebrae[label_of("L3")]
+    shape = shape_of(label_of("L3"), model.frame.distance, np.random.default_rng(0), 0.0)
+    assert model.width == pytest.approx(0.9 * shape.width, abs=4.5)
+    assert model.depth == pytest.approx(0.9 * shape.depth, abs=4.5)
+    ring = donor.vertebrae[label_of("C1")]
+    assert (ring.width, ring.depth) == (0.0, 0.0)
 
 
 def test_levels_that_a_regular_column_lacks_are_modelled_on_their_neighbour(donor):
@@ -67,5 +77,5 @@ def test_a_donor_gives_other_shapes_than_a_formula_and_the_same_again(donor):
 def test_below_other_than_lumbar_vertebrae_there_is_no_pelvis(donor):
     tissue = np.full(LUMBAR.shape, Tissue.FAT, np.uint8)
     chest = posed_along([18, 19], [(0.0, 0.0, -200.0), (0.0, 0.0, -225.0)])
-    add_donor_pelvis(tissue, LUMBAR, chest[-1], donor, 1.0, np.random.default_rng(0))
+    add_donor_pelvis(tissue, LUMBAR, chest[-1], donor, np.random.default_rng(0))
     assert (tissue == Tissue.FAT).all()
