@@ -59,7 +59,7 @@ class DonorVertebra:
 
     def inside(self, local: Vector) -> NDArray[np.bool_]:
         """Which points (..., 3) of its frame, mm, are bone."""
-        index = self.lattice.index(local @ self.frame.axes + self.frame.centre)
+        index = self.lattice.index(self.frame.points(local))
         places = np.moveaxis(index[..., ::-1], -1, 0)
         return np.asarray(scipy.ndimage.map_coordinates(self.share, places, order=1) > 0.5)
 
@@ -118,7 +118,7 @@ def add_donor_pelvis(
     grid = np.meshgrid(*(np.arange(n) for n in lattice.size), indexing="ij")
     local = last.local(lattice.point(np.stack(grid, axis=-1))) @ turn / scale
     near = ((local > _PELVIS_LOW) & (local < _PELVIS_HIGH)).all(axis=-1)
-    index = donor.body.lattice.index(local[near] @ model.frame.axes + model.frame.centre)
+    index = donor.body.lattice.index(model.frame.points(local[near]))
     places = np.rint(index[:, ::-1]).T
     found = scipy.ndimage.map_coordinates(donor.body.tissue, places, order=0)
     below = local[near][:, 2] < 0

@@ -121,7 +121,7 @@ def _add_vertebra(
     corners = np.array(
         [[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
     )
-    index = lattice.index(corners @ vertebra.axes + vertebra.centre)
+    index = lattice.index(vertebra.points(corners))
     first, last = np.floor(index.min(axis=0)).astype(int), np.ceil(index.max(axis=0)).astype(int)
     inside_lattice = [
         slice(max(a, 0), min(b + 1, n)) for a, b, n in zip(first, last, lattice.size, strict=True)

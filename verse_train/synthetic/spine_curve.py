@@ -35,6 +35,10 @@ class Posed:
         """LPS points (..., 3) in the vertebra's own left, posterior, up; mm from its centre."""
         return np.asarray((points - self.centre) @ self.axes.T)
 
+    def points(self, local: Vector) -> Vector:
+        """The LPS points (..., 3) of local ones; mm."""
+        return np.asarray(local @ self.axes + self.centre)
+
 
 REGULAR_KIND = "regular"
 #: Kinds of columns, with their share of the invented ones. Irregular columns are more than patients
