@@ -29,11 +29,11 @@ def find_cases(source: Path, output: Path, convention: Convention) -> tuple[Case
     """Scans below a folder, or the one file, in the order of their names.
 
     Hidden files, masks and other derivatives, and anything below the output folder are passed over;
-    in a BIDS-like tree (with a folder rawdata) only …_ct files count. File links are followed, as
-    data sets are often made of them; folder links are not. What has a scan's name but is no file
-    (a broken link, a pipe, a folder without scans or one that cannot be listed) counts as
-    well, so that it is refused rather than lost. A case whose outputs another one already has gets that one as its rival. UsageError
-    where there is nothing to read.
+    in a BIDS-like tree (with a folder rawdata) only …_ct files count. Links are followed, as data
+    sets are often made of them; a folder counts once, however many links lead to it. What has a
+    scan's name but is no file (a broken link, a pipe, a folder without scans or one that cannot be
+    listed) counts as well, so that it is refused rather than lost. A case whose outputs another one
+    already has gets that one as its rival. UsageError where there is nothing to read.
     """
     if source.is_file():
         found = [source]
@@ -66,25 +66,31 @@ def _is_scan(path: Path, root: Path) -> bool:
 
 def _nifti_files(source: Path, output: Path) -> Iterator[Path]:
     """Everything named like a NIfTI file, and folders that cannot be listed: they may hide scans."""
-    inner_output = output.resolve()
+    known = {source.resolve(), output.resolve()}
     closed: list[Path] = []
     for folder, folders, files in os.walk(
-        source, onerror=lambda e: closed.append(Path(e.filename))
+        source, onerror=lambda e: closed.append(Path(e.filename)), followlinks=True
     ):
         here = Path(folder)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".")
-            and name not in _SYSTEM_FOLDERS
-            and (here / name).resolve() != inner_output
-        )
+        folders[:] = _first_met(here, folders, known)
         empty = [name for name in folders if is_nifti(Path(name)) and not _scans_in(here / name)]
         for name in [*files, *empty]:
             path = here / name
             if not name.startswith(".") and is_nifti(path):
                 yield path
     yield from closed
+
+
+def _first_met(here: Path, names: list[str], known: set[Path]) -> list[str]:
+    """Folders to go into, links last; each real folder once, so that loops of links end."""
+    kept = []
+    for name in sorted(names, key=lambda name: ((here / name).is_symlink(), name)):
+        target = (here / name).resolve()
+        if name.startswith(".") or name in _SYSTEM_FOLDERS or target in known:
+            continue
+        known.add(target)
+        kept.append(name)
+    return kept
 
 
 def _scans_in(folder: Path) -> bool:

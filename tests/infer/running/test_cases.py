@@ -65,6 +65,21 @@ def test_links_to_files_count_and_link_loops_end(tmp_path):
     assert found(tmp_path / "in") == ["broken.nii.gz", "linked.nii.gz", "real.nii.gz"]
 
 
+def test_links_to_folders_count_once(tmp_path):
+    tree(tmp_path, "store/p1/a.nii.gz", "store/p2/b.nii.gz", "in/p2/c.nii.gz", "store/out/d.nii.gz")
+    (tmp_path / "in" / "first").symlink_to(tmp_path / "store" / "p1")
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "in" / "p2")
+    (tmp_path / "in" / "p2" / "up").symlink_to(tmp_path / "store")
+    (tmp_path / "in" / "results").symlink_to(tmp_path / "store" / "out")
+    cases = find_cases(tmp_path / "in", tmp_path / "store" / "out", "verse")
+    # Not again/c.nii.gz nor p2/up/p1/a.nii.gz; the output is passed over.
+    assert [str(case.relative) for case in cases] == [
+        "first/a.nii.gz",
+        "p2/c.nii.gz",
+        "p2/up/p2/b.nii.gz",
+    ]
+
+
 def test_no_input_is_an_error_and_an_empty_folder_is_not(tmp_path):
     assert found(tmp_path) == []
     with pytest.raises(UsageError, match="nowhere"):
