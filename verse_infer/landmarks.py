@@ -13,7 +13,7 @@ from verse_infer.geometry.resampling import sample
 from verse_infer.manifest import StageWeights
 from verse_infer.networks import Network
 from verse_infer.spine import SpineRegion, normalised
-from verse_infer.tiling import RunBatch, predict_tiled
+from verse_infer.tiling import predict_tiled
 
 Floats = NDArray[np.float32]
 #: Voxels between the places by which a maximum's position is refined, and the farthest it may move.
@@ -34,8 +34,7 @@ class Heatmaps:
 def predict_heatmaps(ct: Ct, region: SpineRegion, network: Network) -> Heatmaps:
     """Heatmaps on an axis-aligned lattice along the spine.
 
-    Options tile_merging (see predict_tiled) and mirror_image (see with_mirror_image) are the
-    weights'.
+    The option tile_merging (see predict_tiled) is the weights'.
     """
     weights = network.weights
     lattice = lattice_along(region, weights)
@@ -43,25 +42,13 @@ def predict_heatmaps(ct: Ct, region: SpineRegion, network: Network) -> Heatmaps:
     image = normalised(hu, weights.intensity_divisor)[..., None]
     values = predict_tiled(
         image,
-        with_mirror_image(network) if weights.options.get("mirror_image") else network.run_batch,
+        network.run_batch,
         weights.input_size[2],
         int(weights.options["tile_overlap"]),
         network.batch,
         weights.options.get("tile_merging", "max"),
     )
     return Heatmaps(values, weights.labels, lattice)
-
-
-def with_mirror_image(network: Network) -> RunBatch:
-    """The mean of the answers to an image and to its mirror image: vertebrae are symmetric."""
-
-    def run(images: Floats) -> Floats:
-        mirrored = network.run_batch(np.ascontiguousarray(images[:, :, :, ::-1]))
-        mean = network.run_batch(images) + mirrored[:, :, :, ::-1]
-        mean *= np.float32(0.5)
-        return np.asarray(mean)
-
-    return run
 
 
 def lattice_along(region: SpineRegion, weights: StageWeights) -> Lattice:

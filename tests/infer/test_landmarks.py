@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verse_infer.geometry.lattice import Lattice
-from verse_infer.landmarks import Heatmaps, find_candidates, lattice_along, with_mirror_image
+from verse_infer.landmarks import Heatmaps, find_candidates, lattice_along
 from verse_infer.spine import SpineRegion
 
-from .fakes import STAGE_WEIGHTS, fake_network
+from .fakes import STAGE_WEIGHTS
 
 LATTICE = Lattice((10.0, -20.0, 30.0), (2.0, 2.0, 2.0), (20, 24, 28))
 
@@ -39,20 +39,6 @@ def test_a_maximum_among_negative_values_has_a_position():
     heatmap = 2.0 * gaussian((24.0, 0.0, 50.0), sigma=0.5) - 1.0
     (found,) = find_candidates(heatmaps(heatmap), 0.3, 3)
     assert found.point == pytest.approx((24.0, 0.0, 50.0), abs=0.1)
-
-
-def test_the_mirror_image_of_a_scan_may_be_asked_too():
-    """A network that answers x plainly, whatever it sees, and once more what it sees."""
-
-    def answer(image):
-        x = np.broadcast_to(np.arange(image.shape[2]), image.shape[:3])
-        return np.stack([x, image[..., 0]], axis=-1)
-
-    network = fake_network("vertebra_localisation", answer)
-    image = np.random.default_rng(0).uniform(size=(1, 4, 5, 6, 1)).astype(np.float32)
-    mean = with_mirror_image(network)(image)
-    assert mean[..., 0] == pytest.approx(2.5)
-    assert mean[..., 1] == pytest.approx(image[..., 0])
 
 
 def test_two_maxima_of_one_heatmap_and_one_of_another():

@@ -27,6 +27,8 @@ class BodyCandidates:
         median of the five surest, but not below half the threshold, are bodies if together they
         exceed faint_total: a spine that the network is unsure of, not a few maxima beside one. With
         a share of 0 the threshold alone decides.
+    sure_threshold: where not even the surest body exceeds it, none counts unless all together
+        exceed faint_total; 0 where a single faint body may count.
     body_distance_mm: of bodies nearer than this the highest counts; overlapping tiles that disagree
         make two of one. The nearest neighbours of 141 VerSe scans are 10.8 mm apart.
     lone_threshold, lone_distance_mm: where bodies are so close that the sum joins them, a single
@@ -37,6 +39,7 @@ class BodyCandidates:
     threshold: float = 0.3
     faint_share: float = 0.0
     faint_total: float = 2.0
+    sure_threshold: float = 0.0
     body_distance_mm: float = 10.0
     lone_threshold: float = 0.25
     lone_distance_mm: float = 8.0
@@ -51,6 +54,8 @@ def find_body_candidates(
     heatmap within one voxel of the body; candidates with a response of 0 are left out.
     """
     bodies = _bodies(heatmaps, min_distance, rule)
+    if not bodies:
+        return ()
     named = [candidate for body in bodies for candidate in _named(body, heatmaps)]
     lone = find_candidates(heatmaps, rule.lone_threshold, min_distance)
     return (*named, *(c for c in lone if _nearest_mm(c, bodies) > rule.lone_distance_mm))
@@ -65,7 +70,10 @@ def _bodies(heatmaps: Heatmaps, min_distance: int, rule: BodyCandidates) -> list
         if _nearest_mm(maximum, bodies) > rule.body_distance_mm:
             bodies.append(maximum)
     threshold = _threshold(bodies, rule)
-    return [body for body in bodies if body.response > threshold]
+    kept = [body for body in bodies if body.response > threshold]
+    if kept and kept[0].response < rule.sure_threshold:
+        return kept if sum(body.response for body in kept) > rule.faint_total else []
+    return kept
 
 
 def _threshold(bodies: Sequence[Centroid], rule: BodyCandidates) -> float:

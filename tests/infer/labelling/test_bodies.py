@@ -104,3 +104,17 @@ def test_bodies_may_be_faint_where_all_of_them_are(heights, share, found):
     spots = [(20.0 + 36.0 * place, height) for place, height in enumerate(heights)]
     rule = BodyCandidates(faint_share=share, faint_total=0.5)
     assert len(find_body_candidates(heatmaps({20: spots}), 3, rule)) == found
+
+
+@pytest.mark.parametrize(
+    ("heights", "found"),
+    [
+        ((0.35, 0.38), 0),  # two maxima in an arm
+        ((0.35, 0.45), 2),  # one of them is sure
+        ((0.35, 0.38, 0.36), 3),  # a spine that the network is unsure of
+    ],
+)
+def test_a_few_faint_bodies_without_a_sure_one_do_not_count(heights, found):
+    spots = [(20.0 + 36.0 * place, height) for place, height in enumerate(heights)]
+    rule = BodyCandidates(threshold=0.3, sure_threshold=0.4, faint_total=0.9)
+    assert len(find_body_candidates(heatmaps({20: spots}), 3, rule)) == found
