@@ -9,11 +9,12 @@
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from verse_infer.errors import UsageError
+from verse_infer.running.folder_walk import files_below
 from verse_infer.running.output_names import is_derivative
 
 #: What a file holds, by its name; the first that matches counts.
@@ -61,14 +62,15 @@ def case_key(stem: str) -> str:
 def find_case_files(root: Path, outside: Sequence[Path] = ()) -> dict[str, CaseFiles]:
     """Files of every scan below root by case key; hidden files and folders `outside` left out.
 
-    UsageError where root is no folder or two files of one kind belong to one scan.
+    Links are followed, each real folder once. UsageError where root is no folder, a folder cannot
+    be listed or two files of one kind belong to one scan.
     """
     if not root.is_dir():
         raise UsageError(f"{root}: expected a folder with centroids and masks, found none")
     cases: dict[str, dict[str, Path]] = {}
-    for path in _files(root, outside):
+    for path in files_below(root, outside):
         kind, stem = _kind_and_stem(path, root)
-        if kind is None:
+        if kind is None or not path.is_file():
             continue
         # Two pictures of one scan (CT and a reformat) are no conflict: only a grid is read from it.
         other = cases.setdefault(case_key(stem), {}).setdefault(kind, path)
@@ -86,8 +88,8 @@ def pair_cases(reference: Path, prediction: Path) -> tuple[tuple[CasePair, ...],
 
     One folder may lie inside the other. UsageError where no scan is found or none has a prediction.
     """
-    truth = find_case_files(reference, _inside(prediction, reference))
-    found = find_case_files(prediction, _inside(reference, prediction))
+    truth = find_case_files(reference, [prediction])
+    found = find_case_files(prediction, [reference])
     if not truth:
         raise UsageError(
             f"{reference}: expected annotated scans (…_ctd.json, …_seg.nii.gz), found none"
@@ -99,21 +101,6 @@ def pair_cases(reference: Path, prediction: Path) -> tuple[tuple[CasePair, ...],
             f"got {', '.join(sorted(found)[:3]) or 'none'}"
         )
     return pairs, tuple(sorted(set(found) - set(truth)))
-
-
-def _inside(folder: Path, root: Path) -> tuple[Path, ...]:
-    return (folder,) if root.resolve() in folder.resolve().parents else ()
-
-
-def _files(root: Path, outside: Sequence[Path]) -> Iterator[Path]:
-    left_out = [folder.resolve() for folder in outside]
-    for path in sorted(root.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if hidden or not path.is_file():
-            continue
-        parents = path.parent.resolve()
-        if not any(folder == parents or folder in parents.parents for folder in left_out):
-            yield path
 
 
 def _kind_and_stem(path: Path, root: Path) -> tuple[str | None, str]:

@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--config", default="compact", choices=("compact", "paper"))
     export.add_argument("--name", required=True)
     export.add_argument("--facts", type=Path, help="JSON with training data, date, scores")
-    export.add_argument("--card", type=Path, help="model card to lay beside the manifest")
+    export.add_argument("--card", type=Path, help="model card; without, one of what is known")
     export.add_argument("--output", type=Path, required=True)
     export.set_defaults(command=_export)
     _add_self_label(commands)
@@ -188,13 +188,13 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from verse_train.datasets import find_scans, prepare_scan
+    from verse_train.datasets import find_scans, prepare_scan, with_masks
 
     spacing, smoothing, whole = _preparation(arguments)
-    for root in arguments.data:
-        for scan in find_scans(root):
-            path = prepare_scan(scan, spacing, smoothing, arguments.cache, whole=whole)
-            logger.info("%s: %s", scan.name, path)
+    scans = [scan for root in arguments.data for scan in find_scans(root)]
+    for scan in with_masks(scans) if arguments.stage == STAGES[2] else scans:
+        path = prepare_scan(scan, spacing, smoothing, arguments.cache, whole=whole)
+        logger.info("%s: %s", scan.name, path)
     return 0
 
 
@@ -335,26 +335,35 @@ def _cross_validate(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from verse_train.config import CONFIGS
     from verse_train.export import StageExport, export_weights
+    from verse_train.model_card import model_card
     from verse_train.training import networks_to_export
     from verse_train.weights_entries import stage_entry
 
+    sources = {stage: getattr(arguments, stage) for stage in STAGES}
+    facts = _facts(arguments.facts) if arguments.facts else {}
+    if arguments.card:
+        card = arguments.card.read_text(encoding="utf-8")
+    else:
+        card = model_card(arguments.name, arguments.config, sources, facts)
     stages = {}
-    for stage in STAGES:
+    for stage, folders in sources.items():
         entry, answer = stage_entry(arguments.config, stage)
         config = CONFIGS[arguments.config][stage]
-        sources = getattr(arguments, stage)
-        networks = [each for folder in sources for each in networks_to_export(folder, config)]
+        networks = [each for folder in folders for each in networks_to_export(folder, config)]
         stages[stage] = StageExport(networks, entry, answer)
-    facts = {}
-    if arguments.facts:
-        try:
-            facts = json.loads(arguments.facts.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UsageError(f"--facts {arguments.facts}: expected JSON: {error}") from error
-    card = arguments.card.read_text(encoding="utf-8") if arguments.card else ""
     export_weights(arguments.output, arguments.name, stages, facts, card)
     logger.info("weights written: %s", arguments.output)
     return 0
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--facts {path}: expected JSON: {error}") from error
+    if not isinstance(facts, dict):
+        raise UsageError(f"--facts {path}: expected a JSON object, got {type(facts).__name__}")
+    return facts
 
 
 def _import_published(arguments: argparse.Namespace) -> int:

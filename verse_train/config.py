@@ -55,8 +55,9 @@ class TrainingConfig:
     smoothing_mm: Gaussian applied to the CT before sampling.
     centroid_jitter_mm: standard deviation of the centroids shown to the segmentation network.
     optimiser: adam or nesterov; rate falls as a half cosine to zero if rate_falls.
-    decay: L2 weight regularisation. sigma: of target heatmaps in voxels; learned if
-    sigma_penalty > 0.
+    decay: L2 weight regularisation of the convolution kernels, as strong beside the loss as in the
+        papers' training; see training.kernel_penalty.
+    sigma: of target heatmaps in voxels; learned if sigma_penalty > 0.
     sigma_penalty: α of the paper's α‖σ‖². near_weight: how much more than others voxels near a
         vertebra count in the heatmap loss. dice_loss: add soft Dice to the cross-entropy.
     """

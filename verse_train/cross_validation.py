@@ -15,8 +15,8 @@ from verse_infer.manifest import STAGES, Stage
 from verse_train.check import Comparison, compare
 from verse_train.config import CONFIGS
 from verse_train.datasets import AnnotatedScan, find_scans
-from verse_train.export import StageExport, export_weights
-from verse_train.feed import CaseGroup, case_group
+from verse_train.export import StageExport, export_weights, require_tensorflow
+from verse_train.feed import CaseGroup, case_group, held_group
 from verse_train.training import PATIENTS, RunSettings, train, trained_patients
 from verse_train.weights_entries import stage_entry
 
@@ -28,7 +28,8 @@ class Plan:
     """What is cross-validated, and where.
 
     data: annotated data sets; all their scans are scored. cases: by stage, folders of prepared
-    cases with weights; those of a fold's patients are left out of its trainings.
+    cases with weights; those of a fold's patients are left out of its trainings, whose logs and
+    pictures show how the networks answer to them.
     config: of the trainings. steps: by stage, instead of the configuration's. start: by stage, a
     training that every fold's training begins with (RunSettings.start); it must have seen none of
     the patients that are scored.
@@ -112,6 +113,7 @@ def _scans(plan: Plan) -> list[AnnotatedScan]:
 
 
 def _fold_weights(plan: Plan, number: int, patients: Sequence[str]) -> Path:
+    require_tensorflow()  # before the training, not after it
     logger.info("fold %d of %d: without %s", number + 1, plan.folds, " ".join(patients))
     weights = plan.folder / f"fold{number}" / "weights"
     if not weights.exists():
@@ -122,22 +124,30 @@ def _fold_weights(plan: Plan, number: int, patients: Sequence[str]) -> Path:
 def _networks(plan: Plan, number: int, patients: Sequence[str]) -> dict[Stage, StageExport]:
     exports = {}
     for stage in STAGES:
-        groups = [case_group(path, weight, patients) for path, weight in plan.cases[stage]]
-        everything = [case_group(path, weight) for path, weight in plan.cases[stage]]
-        place = "all" if groups == everything else f"fold{number}"
+        cases = plan.cases[stage]
+        groups = [case_group(path, weight, patients) for path, weight in cases]
+        held = [group for path, weight in cases for group in held_group(path, weight, patients)]
+        # Without cases of the fold's patients there is nothing to leave out, nor to validate on.
+        place = f"fold{number}" if held else "all"
         entry, answer = stage_entry(plan.config, stage)
-        network = _trained(plan, stage, groups, plan.folder / place / stage)
+        network = _trained(plan, stage, groups, held, plan.folder / place / stage)
         exports[stage] = StageExport([network], entry, answer)
     return exports
 
 
-def _trained(plan: Plan, stage: Stage, groups: Sequence[CaseGroup], folder: Path) -> keras.Model:
+def _trained(
+    plan: Plan,
+    stage: Stage,
+    groups: Sequence[CaseGroup],
+    held: Sequence[CaseGroup],
+    folder: Path,
+) -> keras.Model:
     config = CONFIGS[plan.config][stage]
     config = replace(config, steps=plan.steps.get(stage, config.steps))
     settings = RunSettings(
         folder, precision=plan.precision, workers=plan.workers, start=plan.start.get(stage)
     )
-    return train(config, groups, settings)
+    return train(config, groups, settings, held)
 
 
 def _annotated(scan: AnnotatedScan) -> int:

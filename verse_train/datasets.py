@@ -6,6 +6,7 @@ VerSe'19: flat, NAME.nii.gz, NAME_ctd.json, NAME_seg.nii.gz
 """
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,9 +22,11 @@ from verse_infer.errors import InputError
 from verse_infer.geometry.lattice import Lattice
 from verse_infer.geometry.resampling import sample
 from verse_infer.reading.ct_reading import read_ct
+from verse_infer.running.folder_walk import files_below
 from verse_infer.verse_files import Convention, read_centroids
 from verse_train.prepared import PreparedCase, save_prepared
 
+logger = logging.getLogger(__name__)
 #: Half the extent in x and y kept around the spine for stages 2 and 3, mm: half the diagonal of a
 #: rotated and enlarged sample, and some more.
 MARGIN_MM = 130.0
@@ -57,7 +60,10 @@ def patient_of(name: str) -> str:
 
 
 def find_scans(root: Path) -> tuple[AnnotatedScan, ...]:
-    """All scans below root that have centroids; InputError if there is none."""
+    """All scans below root that have centroids; InputError if there is none.
+
+    Links are followed, each real folder once.
+    """
     found = _restructured(root) if (root / "rawdata").is_dir() else _challenge(root)
     scans = tuple(sorted(found, key=lambda scan: scan.name))
     if not scans:
@@ -68,8 +74,9 @@ def find_scans(root: Path) -> tuple[AnnotatedScan, ...]:
 
 
 def _restructured(root: Path) -> Iterable[AnnotatedScan]:
-    for ct in sorted((root / "rawdata").rglob("*_ct.nii.gz")):
+    for ct in _files(root / "rawdata", "_ct.nii.gz"):
         stem = ct.name.removesuffix("_ct.nii.gz")
+        # As the path was walked: wherever a linked folder of rawdata lies, its counterpart is here.
         folder = root / "derivatives" / ct.parent.relative_to(root / "rawdata")
         centroids = folder / f"{stem}_seg-subreg_ctd.json"
         if centroids.exists():
@@ -88,7 +95,7 @@ def _challenge(root: Path) -> Iterable[AnnotatedScan]:
         ("_iso-ctd.json", "verse20"),
         ("_ctd.json", "verse19"),
     )
-    for ct in sorted(root.rglob("*.nii.gz")):
+    for ct in _files(root, ".nii.gz"):
         stem = ct.name.removesuffix(".nii.gz")
         for ending, convention in kinds:
             centroids = ct.with_name(stem + ending)
@@ -98,8 +105,22 @@ def _challenge(root: Path) -> Iterable[AnnotatedScan]:
                 break
 
 
+def _files(folder: Path, ending: str) -> Iterable[Path]:
+    return (path for path in files_below(folder) if path.name.endswith(ending))
+
+
 def _if_exists(path: Path) -> Path | None:
     return path if path.exists() else None
+
+
+def with_masks(scans: Sequence[AnnotatedScan]) -> list[AnnotatedScan]:
+    """Those that stage 3 can learn from; InputError if none has a mask."""
+    kept = [scan for scan in scans if scan.mask is not None]
+    if not kept:
+        raise InputError(f"expected scans with vertebra masks, got {len(scans)} without")
+    if len(kept) < len(scans):
+        logger.info("left out, without a mask: %d of %d scans", len(scans) - len(kept), len(scans))
+    return kept
 
 
 def prepare_scan(
@@ -108,14 +129,50 @@ def prepare_scan(
     """The scan at an isotropic spacing as a PreparedCase in the cache; made once.
 
     whole: keep the full width and depth (stage 1), else only what lies around the spine.
+    Made anew when one of the scan's files has changed, or the way of preparing it. What the cache
+    had of the same CT at this spacing is then removed, as a training takes all cases of a folder;
+    cases of another spacing are another stage's and stay. A scan of the same name from another
+    place stays, too, and is warned of: it may be the same after a move, or another patient.
     """
-    key = hashlib.sha256(
-        repr((scan, scan.ct.stat().st_mtime_ns, spacing_mm, smoothing_mm, whole)).encode()
-    ).hexdigest()[:12]
-    path = cache / f"{scan.name}_{spacing_mm:g}mm_{key}.npz"
+    alike = f"{scan.name}_{spacing_mm:g}mm_"
+    same = f"{alike}{_digest(scan.ct.parent.resolve() / scan.ct.name)}_"
+    state = _digest(_states(scan), scan.convention, spacing_mm, smoothing_mm, whole)
+    path = cache / f"{same}{state}.npz"
     if not path.exists():
         save_prepared(path, prepared_scan(scan, spacing_mm, smoothing_mm, whole=whole))
+    _remove_superseded(path, alike, same)
     return path
+
+
+def _remove_superseded(path: Path, alike: str, same: str) -> None:
+    """Leave one prepared case of a CT in its folder.
+
+    alike, same: how names begin of cases of the scan's name and spacing, and of this very CT.
+    """
+    name = re.compile(re.escape(alike) + r"([0-9a-f]{12}_)?[0-9a-f]{12}\.npz")
+    others = [p for p in sorted(path.parent.iterdir()) if p != path and name.fullmatch(p.name)]
+    for other in others:
+        if other.name.startswith(same):
+            logger.info("superseded, removed: %s", other)
+            other.unlink()
+        else:
+            logger.warning("%s: of the same name as %s; both are trained on", other, path.name)
+
+
+def _states(scan: AnnotatedScan) -> list[tuple[str, int, int] | None]:
+    """Path, time of the last change (ns) and size of each of a scan's files."""
+    return [
+        _state(file) if file else None for file in (scan.ct, scan.centroids, scan.mask, scan.cut)
+    ]
+
+
+def _state(file: Path) -> tuple[str, int, int]:
+    status = file.stat()
+    return str(file.resolve()), status.st_mtime_ns, status.st_size
+
+
+def _digest(*values: object) -> str:
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:12]
 
 
 def prepared_scan(

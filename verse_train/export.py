@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from verse_infer.errors import UsageError
 from verse_infer.manifest import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
@@ -40,6 +41,16 @@ class StageExport:
     answer: Answer = "as is"
 
 
+def require_tensorflow() -> None:
+    """UsageError unless Keras runs on TensorFlow: SavedModels are graphs of TensorFlow."""
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise UsageError(
+            f"expected Keras to run on TensorFlow to export, got {backend}: run the same command "
+            "with KERAS_BACKEND=tensorflow, which reads checkpoints of either"
+        )
+
+
 def export_weights(
     folder: Path,
     name: str,
@@ -49,8 +60,9 @@ def export_weights(
 ) -> None:
     """Write SavedModels, manifest.json and the model card's text, if any.
 
-    The folder is replaced as a whole, or not at all.
+    The folder is replaced as a whole, or not at all. UsageError where Keras does not run on TensorFlow.
     """
+    require_tensorflow()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".weights-") as temporary:
         partial = Path(temporary) / "weights"

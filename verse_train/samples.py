@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from verse_infer.anatomy import LABELS
 from verse_infer.centroids import Centroid
+from verse_infer.errors import InputError
 from verse_infer.geometry.lattice import Lattice
 from verse_infer.segmentation import gaussian
 from verse_train.augmentation import SpatialMap, change_intensities, random_map, sample_volume
@@ -45,7 +46,10 @@ class Sample:
 
 
 def draw_sample(case: PreparedCase, config: TrainingConfig, rng: np.random.Generator) -> Sample:
-    """A random sample of a case for the stage of the configuration."""
+    """A random sample of a case for the stage of the configuration.
+
+    InputError if it is for stage 3 and the case has no mask or no whole vertebra.
+    """
     if config.stage == "vertebra_segmentation":
         return _segmentation_sample(case, config, rng)
     case = _viewed(case, config, rng)
@@ -134,9 +138,9 @@ def _segmentation_sample(
     case: PreparedCase, config: TrainingConfig, rng: np.random.Generator
 ) -> Sample:
     if case.mask is None:
-        raise ValueError(f"{case.name} has no mask; the segmentation network cannot learn from it")
+        raise InputError(f"{case.name}: expected a mask for stage 3 to learn from, found none")
     if not case.centroids:
-        raise ValueError(f"{case.name} has no whole vertebra; expected at least one to segment")
+        raise InputError(f"{case.name}: expected a whole vertebra to segment, found none")
     centroid = case.centroids[int(rng.integers(len(case.centroids)))]
     lattice = Lattice.centred((0.0, 0.0, 0.0), config.spacing_mm, config.sample_size)
     jitter = rng.normal(0.0, config.centroid_jitter_mm, 3)

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from verse_infer.anatomy import VERTEBRAE
 from verse_infer.atomic import atomic_write
 from verse_infer.errors import UsageError
 from verse_infer.manifest import MANIFEST_NAME
@@ -25,6 +27,7 @@ from verse_train.callbacks import (
     Respond,
 )
 from verse_train.config import TrainingConfig
+from verse_train.export import require_tensorflow
 from verse_train.feed import CaseGroup, Feed, numbered_sample, patients_of
 from verse_train.frozen import models_of_weights, networks_of_weights
 from verse_train.losses import (
@@ -34,7 +37,7 @@ from verse_train.losses import (
     segmentation_loss,
     weighted_heatmap_loss,
 )
-from verse_train.networks import SIZES, build_network
+from verse_train.networks import SIZES, build_network, penalise_kernels
 from verse_train.sample_checks import check_samples
 from verse_train.sample_pictures import draw_samples
 from verse_train.samples import MAX_IGNORED, Sample
@@ -145,8 +148,11 @@ def _begun_model(config: TrainingConfig, run: RunSettings) -> keras.Model:
             return training_model(config, networks_of_weights(run.start, config)[0])
         checkpoint = _checkpoint_of(run.start)
     model = keras.models.load_model(checkpoint, custom_objects=_losses(config))
-    # The number of steps may have changed since: the rate's fall follows.
+    # The number of steps may have changed since: the rate's fall follows. So may the penalty, and the
+    # checkpoint may come from the other backend.
     model.optimizer.learning_rate = _rate(config)
+    model.jit_compile = _jit()
+    penalise_kernels(model, kernel_penalty(config))
     return model
 
 
@@ -199,7 +205,11 @@ def _drawing(
 
 
 def networks_to_export(folder: Path, config: TrainingConfig) -> list[keras.Model | Path]:
-    """The network of a training folder's last checkpoint, or the SavedModels of a weights folder."""
+    """The network of a training folder's last checkpoint, or the SavedModels of a weights folder.
+
+    UsageError, before anything is loaded, where Keras does not run on TensorFlow.
+    """
+    require_tensorflow()
     if _is_weights(folder):
         return [*models_of_weights(folder, config)]
     return [load_network(folder, config)]
@@ -223,14 +233,43 @@ def training_model(config: TrainingConfig, network: keras.Model | None = None) -
     For vertebra localisation the model takes (image, landmark rows) and answers with its loss.
     """
     network = network or build_network(config.stage, SIZES[config.size])
+    penalise_kernels(network, kernel_penalty(config))
     optimiser = _optimiser(config)
     if config.stage != "vertebra_localisation":
-        network.compile(optimiser, loss=_loss(config), jit_compile=False)
+        network.compile(optimiser, loss=_loss(config), jit_compile=_jit())
         return network
     rows = keras.Input((26 + MAX_IGNORED, 4), name="landmarks", dtype="float32")
     model = keras.Model([network.input, rows], _landmark_loss(config)((network.output, rows)))
-    model.compile(optimiser, loss=predicted_loss, jit_compile=False)
+    model.compile(optimiser, loss=predicted_loss, jit_compile=_jit())
     return model
+
+
+def _jit() -> bool:
+    """Whether XLA compiles a training step: on JAX, which else runs it operation by operation.
+
+    TensorFlow makes one graph of the step anyway, of its own fast operations for processors.
+    """
+    return bool(keras.backend.backend() == "jax")
+
+
+def kernel_penalty(config: TrainingConfig) -> float:
+    """The factor of Σw² over all convolution kernels that is added to the loss; 0 without decay.
+
+    The papers give a factor and no formula. Their authors' published training adds decay · ½Σw²
+    (TensorFlow's l2_loss of every kernel, output convolutions included, biases not) to ½Σ(ĥ - h)²
+    over all voxels in stages 1 and 2, and to the mean cross-entropy over voxels in stage 3. The
+    cross-entropy here is the same (that of stage 2 is our own, and taken like it). Squares are
+    averaged here or, with a learned σ, summed without the half as in the paper's equation. The penalty
+    is multiplied as the loss is, so that both keep their proportion: else it would weigh 260,000 times
+    as much in the papers' stage 1, and kernels would fall to zero.
+    """
+    stage_2 = config.stage == "vertebra_localisation"
+    if config.stage == "vertebra_segmentation" or (stage_2 and SIZES[config.size].logarithmic):
+        return config.decay / 2
+    if stage_2 and config.sigma_penalty > 0:
+        return config.decay
+    heatmaps = len(VERTEBRAE) if stage_2 else 1
+    return config.decay / (math.prod(config.sample_size) * heatmaps)
 
 
 def network_of(model: keras.Model, config: TrainingConfig) -> keras.Model:

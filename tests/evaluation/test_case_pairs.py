@@ -80,6 +80,47 @@ def test_predictions_may_lie_inside_the_reference_folder(tmp_path):
     assert pairs[0].prediction.centroids == tmp_path / "output" / "verse004_ctd.json"
 
 
+def test_links_are_followed_each_real_folder_once(tmp_path):
+    base = "store/verse004/verse004"
+    touch(tmp_path, f"{base}_ctd.json", f"{base}_seg.nii.gz", "store/verse005_ctd.json")
+    ref = tmp_path / "ref"
+    ref.mkdir()
+    (ref / "verse004").symlink_to(tmp_path / "store" / "verse004")
+    (ref / "again").symlink_to(tmp_path / "store" / "verse004")
+    (ref / "loop").symlink_to(ref)
+    (ref / "verse005_ctd.json").symlink_to(tmp_path / "store" / "verse005_ctd.json")
+    (ref / "verse006_ctd.json").symlink_to(tmp_path / "nowhere")
+    found = find_case_files(ref)
+    assert set(found) == {"verse004", "verse005"}
+    assert found["verse004"].mask.name == "verse004_seg.nii.gz"
+    assert found["verse005"].centroids == ref / "verse005_ctd.json"
+
+
+def test_restructured_scans_behind_links_are_found_whole(tmp_path):
+    store, ref = tmp_path / "store", tmp_path / "ref"
+    touch(store, "raw/sub-verse004_ct.nii.gz", "made/sub-verse004_seg-subreg_ctd.json")
+    for kind, place in {"rawdata": "raw", "derivatives": "made"}.items():
+        (ref / kind).mkdir(parents=True)
+        (ref / kind / "sub-verse004").symlink_to(store / place)
+    (files,) = find_case_files(ref).values()
+    assert files.ct == ref / "rawdata/sub-verse004/sub-verse004_ct.nii.gz"
+    assert files.centroids.parent == ref / "derivatives/sub-verse004"
+
+
+def test_predictions_that_a_link_in_the_reference_leads_to_are_none_of_it(tmp_path):
+    touch(tmp_path, "ref/verse004_ctd.json", "out/team/verse004_ctd.json")
+    (tmp_path / "ref" / "results").symlink_to(tmp_path / "out" / "team")
+    pairs, _ = pair_cases(tmp_path / "ref", tmp_path / "out")
+    assert pairs[0].reference.centroids == tmp_path / "ref" / "verse004_ctd.json"
+
+
+def test_a_folder_can_be_compared_with_itself_and_with_what_it_lies_in(tmp_path):
+    touch(tmp_path, "verse004_ctd.json", "ref/verse004_ctd.json")
+    for prediction in (tmp_path / "ref", tmp_path):
+        pairs, _ = pair_cases(tmp_path / "ref", prediction)
+        assert pairs[0].prediction.centroids == prediction / "verse004_ctd.json"
+
+
 def test_two_files_of_one_kind_are_refused(tmp_path):
     touch(tmp_path, "a/verse004_ctd.json", "b/sub-verse004_ctd.json")
     with pytest.raises(UsageError, match="one file of its kind"):

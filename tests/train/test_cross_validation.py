@@ -16,6 +16,7 @@ from verse_train.prepared import save_prepared
 from verse_train.training import CHECKPOINT, PATIENTS
 
 from .cases import ball_case
+from .trainings import log_of
 
 
 def scan(folder, name, vertebrae):
@@ -63,6 +64,10 @@ def plan(tmp_path, monkeypatch, in_process):
     )
 
 
+def names_of(groups):
+    return {path.stem for group in groups for path in group.paths}
+
+
 def test_every_scan_is_read_by_weights_that_never_saw_its_patient(plan, monkeypatch):
     ran, trained = [], []
 
@@ -72,9 +77,9 @@ def test_every_scan_is_read_by_weights_that_never_saw_its_patient(plan, monkeypa
 
     original = cross_validation.train
 
-    def train(config, groups, settings):
-        trained.append((settings.folder, {path.stem for g in groups for path in g.paths}))
-        return original(config, groups, replace(settings, steps_per_epoch=1))
+    def train(config, groups, settings, held):
+        trained.append((settings.folder, names_of(groups), names_of(held)))
+        return original(config, groups, replace(settings, steps_per_epoch=1), held)
 
     monkeypatch.setattr(cross_validation, "_run", run)
     monkeypatch.setattr(cross_validation, "train", train)
@@ -90,11 +95,17 @@ def test_every_scan_is_read_by_weights_that_never_saw_its_patient(plan, monkeypa
     ):
         assert name not in rest
         for stage in STAGES[:2]:
-            assert (plan.folder / fold / stage, rest) in trained
+            folder = plan.folder / fold / stage
+            assert (folder, rest, {name}) in trained
+            (row,) = log_of(folder)
+            assert float(row["val_loss"]) >= 0
+            assert (folder / "pictures" / "epoch-0001.png").exists()
     # Stage 3's cases are of nobody who is scored: one training serves all folds.
-    segmentation = [folder for folder, _ in trained if folder.name == STAGES[2]]
-    assert set(segmentation) == {plan.folder / "all" / STAGES[2]}
-    assert (segmentation[0] / CHECKPOINT).exists()
+    segmentation = plan.folder / "all" / STAGES[2]
+    everyone = {"one", "two", "three"}
+    assert trained[2::3] == 3 * [(segmentation, everyone, set())]
+    assert (segmentation / CHECKPOINT).exists()
+    assert log_of(segmentation)[0]["val_loss"] == "NA"
     trained.clear()
     cross_validate(plan)
     assert trained == []  # weights of all folds are there
@@ -129,7 +140,7 @@ def test_every_fold_begins_with_the_start(plan, tmp_path, monkeypatch):
     start.mkdir()
     (start / PATIENTS).write_text('["another"]')
 
-    def train(config, _, settings):
+    def train(config, _groups, settings, _held):
         begun.append((config.stage, settings.start))
         return build_network(config.stage, SIZES[config.size])
 

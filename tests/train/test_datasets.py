@@ -2,6 +2,8 @@
 
 import json
 import os
+from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -9,7 +11,10 @@ import pytest
 
 from verse_infer.anatomy import label_of
 from verse_infer.errors import InputError
-from verse_train.datasets import AnnotatedScan, find_scans, prepare_scan
+from verse_train import __main__ as command
+from verse_train.config import CONFIGS
+from verse_train.datasets import AnnotatedScan, find_scans, prepare_scan, with_masks
+from verse_train.networks import STAGES
 from verse_train.prepared import load_prepared
 
 #: Axes L, P, I of voxels 1 × 1.5 × 2 mm (RAS affine): any orientation must do.
@@ -139,6 +144,56 @@ def test_cut_vertebrae_are_read_where_there_is_a_file_of_them(tmp_path):
     assert label_of("L3") not in [c.label for c in case.centroids]
 
 
+@pytest.mark.parametrize("convention", LAYOUTS)
+def test_links_to_files_count_and_loops_end(tmp_path, convention):
+    store = LAYOUTS[convention](tmp_path / "store")
+    data = tmp_path / "data"
+    for path in store.rglob("*"):
+        if path.is_file():
+            link = data / path.relative_to(store)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)
+            (link.parent / "loop").unlink(missing_ok=True)
+            (link.parent / "loop").symlink_to(data)
+    (scan,) = find_scans(data)
+    (real,) = find_scans(store)
+    assert scan.convention == convention
+    assert scan.ct == data / real.ct.relative_to(store)
+    assert scan.mask.resolve() == real.mask
+
+
+@pytest.mark.parametrize("convention", LAYOUTS)
+def test_scans_behind_a_linked_folder_are_found_once(tmp_path, convention):
+    LAYOUTS[convention](tmp_path / "store")
+    (tmp_path / "data").mkdir()
+    if convention == "verse":
+        for kind in ("rawdata", "derivatives"):
+            (tmp_path / "data" / kind).symlink_to(tmp_path / "store" / kind)
+    else:
+        for name in ("linked", "again"):
+            (tmp_path / "data" / name).symlink_to(tmp_path / "store")
+    (scan,) = find_scans(tmp_path / "data")
+    assert scan.ct.is_relative_to(tmp_path / "data")
+    assert scan.mask is not None
+
+
+@pytest.mark.parametrize("linked", [("rawdata",), ("derivatives",), ("rawdata", "derivatives")])
+def test_folders_of_subjects_may_be_links_in_the_restructured_layout(tmp_path, linked):
+    root = restructured(tmp_path / "data", cut=True)
+    for kind in linked:
+        folder = root / kind / "sub-verse004"
+        # Under another name and beside others, so that only the link says whose it is.
+        store = tmp_path / "store" / kind / "x17"
+        store.parent.mkdir(parents=True)
+        folder.rename(store)
+        folder.symlink_to(store)
+    (scan,) = find_scans(root)
+    assert scan.ct == root / "rawdata/sub-verse004/sub-verse004_ct.nii.gz"
+    assert scan.mask.parent == root / "derivatives/sub-verse004"
+    assert scan.cut is not None
+    assert load_prepared(prepare_scan(scan, 8.0, 0.0, tmp_path / "cache", whole=True)).mask.any()
+
+
 @pytest.mark.parametrize("layout", LAYOUTS.values())
 def test_an_empty_folder_is_an_error(tmp_path, layout):
     with pytest.raises(InputError, match="found none"):
@@ -189,21 +244,134 @@ def test_a_mask_on_another_grid_is_refused(tmp_path):
     assert not list((tmp_path / "cache").glob("*"))
 
 
-def test_a_case_is_prepared_once_for_each_way_of_preparing_it(tmp_path):
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+WAYS = {"smoothing": (3.0, True), "extent": (0.75, False)}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_case_is_prepared_once_and_anew_in_another_way(tmp_path, way):
     (scan,) = find_scans(verse19(tmp_path / "data"))
     cache = tmp_path / "cache"
     first = prepare_scan(scan, 4.0, 0.75, cache, whole=True)
     made = first.stat().st_mtime_ns
     assert prepare_scan(scan, 4.0, 0.75, cache, whole=True) == first
     assert first.stat().st_mtime_ns == made
-    others = {
-        prepare_scan(scan, 8.0, 0.75, cache, whole=True),
-        prepare_scan(scan, 4.0, 3.0, cache, whole=True),
-        prepare_scan(scan, 4.0, 0.75, cache, whole=False),
+    other = prepare_scan(scan, 4.0, way[0], cache, whole=way[1])
+    assert names_in(cache) == [other.name]
+    assert other != first
+
+
+@pytest.mark.parametrize("file", ["ct", "centroids", "mask", "cut"])
+def test_a_corrected_file_makes_the_case_anew_and_removes_the_old_one(tmp_path, file):
+    (scan,) = find_scans(restructured(tmp_path / "data", cut=True))
+    cache = tmp_path / "cache"
+    first = prepare_scan(scan, 8.0, 0.0, cache, whole=True)
+    os.utime(getattr(scan, file), ns=(1, 1))
+    second = prepare_scan(scan, 8.0, 0.0, cache, whole=True)
+    assert second != first
+    assert names_in(cache) == [second.name]
+    if file == "centroids":
+        size_kept = scan.centroids.read_text().replace("30", "33")
+        scan.centroids.write_text(size_kept)
+        case = load_prepared(prepare_scan(scan, 8.0, 0.0, cache, whole=True))
+        assert case.centroids[0].point == pytest.approx(lps((33, 20, 10)))
+
+
+def test_a_file_of_another_size_makes_the_case_anew_though_its_time_is_kept(tmp_path):
+    (scan,) = find_scans(verse19(tmp_path / "data"))
+    status = scan.centroids.stat()
+    first = prepare_scan(scan, 8.0, 0.0, tmp_path / "cache", whole=True)
+    write_centroids(scan.centroids, "verse19", {"L1": PLACES["L1"]})
+    os.utime(scan.centroids, ns=(status.st_atime_ns, status.st_mtime_ns))
+    second = prepare_scan(scan, 8.0, 0.0, tmp_path / "cache", whole=True)
+    assert len(load_prepared(second).centroids) == 1
+    assert not first.exists()
+
+
+def test_a_mask_or_cut_centroids_that_appear_make_the_case_anew(tmp_path):
+    root = restructured(tmp_path / "data", cut=True)
+    whole = find_scans(root)[0]
+    bare = replace(whole, mask=None, cut=None)
+    first = prepare_scan(bare, 8.0, 0.0, tmp_path / "cache", whole=True)
+    second = prepare_scan(whole, 8.0, 0.0, tmp_path / "cache", whole=True)
+    assert not first.exists()
+    assert load_prepared(second).mask is not None
+    assert load_prepared(second).cut
+
+
+def test_other_scans_and_other_spacings_stay_in_the_cache(tmp_path):
+    names = ("verse00", "verse001", "verse00_8mm_0123456789ab", "verse00_8mm", "erse00")
+    for name in names:
+        verse19(tmp_path / "data", name)
+    cache = tmp_path / "cache"
+    scans = {scan.name: scan for scan in find_scans(tmp_path / "data")}
+    kept = {prepare_scan(scan, 8.0, 0.0, cache, whole=True).name for scan in scans.values()}
+    kept.add(prepare_scan(scans["verse00"], 4.0, 0.0, cache, whole=True).name)
+    kept.add(prepare_scan(scans["verse00"], 8.5, 0.0, cache, whole=True).name)
+    assert len(kept) == len(names) + 2
+    changed = prepare_scan(scans["verse00"], 8.0, 1.0, cache, whole=True)
+    assert set(names_in(cache)) - kept == {changed.name}
+    assert len(kept - set(names_in(cache))) == 1
+
+
+def test_two_scans_of_one_name_stay_and_are_warned_of(tmp_path, caplog):
+    cache = tmp_path / "cache"
+    paths = []
+    for root in ("one", "other"):
+        assert "of the same name" not in caplog.text
+        (scan,) = find_scans(verse19(tmp_path / root))
+        paths.append(prepare_scan(scan, 8.0, 0.0, cache, whole=True))
+    assert len(names_in(cache)) == 2
+    assert f"{paths[0]}: of the same name as {paths[1].name}" in caplog.text
+
+
+def test_a_case_stays_the_same_from_wherever_its_data_set_is_reached(tmp_path, monkeypatch):
+    root = restructured(tmp_path / "data")
+    (tmp_path / "linked").symlink_to(root)
+    monkeypatch.chdir(root)
+    made = {
+        prepare_scan(find_scans(folder)[0], 8.0, 0.0, tmp_path / "cache", whole=True)
+        for folder in (root, tmp_path / "linked", Path())
     }
-    os.utime(scan.ct, ns=(1, 1))
-    others.add(prepare_scan(scan, 4.0, 0.75, cache, whole=True))
-    assert len(others | {first}) == 5
+    assert names_in(tmp_path / "cache") == [path.name for path in made]
+
+
+def test_stage_3_leaves_out_scans_without_a_mask(tmp_path, caplog):
+    caplog.set_level("INFO")
+    for name in ("verse004", "verse010"):
+        restructured(tmp_path, name)
+    (tmp_path / "derivatives/sub-verse004/sub-verse004_seg-vert_msk.nii.gz").unlink()
+    scans = find_scans(tmp_path)
+    assert [scan.name for scan in with_masks(scans)] == ["verse010"]
+    assert "left out, without a mask: 1 of 2 scans" in caplog.text
+    with pytest.raises(InputError, match="expected scans with vertebra masks, got 1 without"):
+        with_masks(scans[:1])
+
+
+@pytest.mark.parametrize(("stage", "expected"), [(STAGES[1], 2), (STAGES[2], 1)])
+def test_prepare_takes_scans_without_a_mask_for_the_stages_that_need_none(
+    tmp_path, monkeypatch, stage, expected
+):
+    coarse = replace(CONFIGS["compact"][stage], spacing_mm=8.0)
+    monkeypatch.setitem(CONFIGS["compact"], stage, coarse)
+    for name in ("verse004", "verse010"):
+        verse19(tmp_path / name, name)
+    (tmp_path / "verse004" / "verse004_seg.nii.gz").unlink()
+    options = ["--data", str(tmp_path / "verse004"), str(tmp_path / "verse010")]
+    options += ["--stage", stage, "--cache", str(tmp_path / "cache")]
+    assert command.main(["prepare", *options]) == 0
+    assert len(names_in(tmp_path / "cache")) == expected
+
+
+def test_prepare_ends_with_an_error_where_stage_3_has_no_mask(tmp_path):
+    (scan,) = find_scans(verse19(tmp_path / "data"))
+    scan.mask.unlink()
+    options = ["--data", str(tmp_path / "data"), "--cache", str(tmp_path / "cache")]
+    assert command.main(["prepare", "--stage", STAGES[2], *options]) == 2
+    assert not (tmp_path / "cache").exists()
 
 
 def test_far_from_the_spine_nothing_is_kept_for_the_later_stages(tmp_path):

@@ -7,13 +7,15 @@ import keras
 import numpy as np
 import pytest
 
-from verse_infer.errors import WeightsError
+from verse_infer.errors import UsageError, WeightsError
 from verse_infer.manifest import MANIFEST_NAME, folder_checksum, read_manifest
 from verse_infer.networks import load_networks
 from verse_train import export
+from verse_train.config import CONFIGS
 from verse_train.export import export_weights, in_float32, save_frozen
 from verse_train.losses import shares
 from verse_train.networks import STAGES, build_network
+from verse_train.training import networks_to_export
 
 from .cases import TINY
 from .weights import tiny_exports, write_weights
@@ -181,6 +183,17 @@ def test_a_network_trained_in_bfloat16_is_exported_in_float32(stage):
     reference.set_weights(network.get_weights())
     image = image_for(stage, (16, 16, 16))[None]
     assert np.array_equal(np.asarray(plain(image)), np.asarray(reference(image)))
+
+
+def test_export_refuses_at_once_where_keras_runs_on_jax(tmp_path, monkeypatch):
+    """Before any checkpoint is looked for, and before any folder is made."""
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    message = "expected Keras to run on TensorFlow to export, got jax: .* KERAS_BACKEND=tensorflow"
+    with pytest.raises(UsageError, match=message):
+        networks_to_export(tmp_path / "absent", CONFIGS["compact"]["spine_localisation"])
+    with pytest.raises(UsageError, match=message):
+        export_weights(tmp_path / "made/weights", "new", tiny_exports(), {})
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_saved_model_takes_any_size_and_keeps_no_variables(tmp_path):

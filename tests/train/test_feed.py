@@ -4,7 +4,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from verse_infer.errors import UsageError
+from verse_infer.errors import InputError, UsageError
 from verse_train.config import Augmentation, TrainingConfig
 from verse_train.feed import CaseGroup, Feed, case_group, held_group, numbered_sample
 from verse_train.prepared import save_prepared
@@ -96,5 +96,5 @@ def test_an_error_in_a_worker_reaches_the_training(folder):
     save_prepared(folder / "a.npz", without_mask)
     groups = [CaseGroup((folder / "a.npz",), 1.0)]
     stream = iter(Feed(groups, replace(CONFIG, stage="vertebra_segmentation"), 0, 1))
-    with pytest.raises(ValueError, match="has no mask"):
+    with pytest.raises(InputError, match="balls: expected a mask"):
         next(stream)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verse_infer.anatomy import LABELS, label_of
+from verse_infer.errors import InputError
 from verse_infer.geometry.lattice import Lattice
 from verse_train.config import CONFIGS, Augmentation, TrainingConfig
 from verse_train.fields_of_view import (
@@ -190,12 +191,12 @@ def test_a_segmentation_sample_may_lie_beside_its_centroid():
 
 
 def test_without_a_mask_there_is_no_segmentation_sample():
-    with pytest.raises(ValueError, match="balls has no mask"):
+    with pytest.raises(InputError, match="balls: expected a mask"):
         drawn(replace(ball_case(), mask=None), config_of("vertebra_segmentation"))
 
 
 def test_without_a_whole_vertebra_there_is_no_segmentation_sample():
-    with pytest.raises(ValueError, match="balls has no whole vertebra"):
+    with pytest.raises(InputError, match="balls: expected a whole vertebra"):
         drawn(ball_case(cut=NAMES), config_of("vertebra_segmentation"))
 
 

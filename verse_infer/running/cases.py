@@ -1,18 +1,16 @@
 """Finding the scans of an input folder: flat, one folder per case, or BIDS-like."""
 
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from verse_infer.errors import UsageError
+from verse_infer.running.folder_walk import walk
 from verse_infer.running.output_names import OutputNames, is_derivative, is_nifti, output_names
 from verse_infer.verse_files import Convention
 
 logger = logging.getLogger(__name__)
-#: Root's own folder on every ext4 disk.
-_SYSTEM_FOLDERS = frozenset({"lost+found"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,31 +64,11 @@ def _is_scan(path: Path, root: Path) -> bool:
 
 def _nifti_files(source: Path, output: Path) -> Iterator[Path]:
     """Everything named like a NIfTI file, and folders that cannot be listed: they may hide scans."""
-    known = {source.resolve(), output.resolve()}
     closed: list[Path] = []
-    for folder, folders, files in os.walk(
-        source, onerror=lambda e: closed.append(Path(e.filename)), followlinks=True
-    ):
-        here = Path(folder)
-        folders[:] = _first_met(here, folders, known)
+    for here, folders, files in walk(source, [output], on_closed=closed.append):
         empty = [name for name in folders if is_nifti(Path(name)) and not _scans_in(here / name)]
-        for name in [*files, *empty]:
-            path = here / name
-            if not name.startswith(".") and is_nifti(path):
-                yield path
+        yield from (here / name for name in [*files, *empty] if is_nifti(Path(name)))
     yield from closed
-
-
-def _first_met(here: Path, names: list[str], known: set[Path]) -> list[str]:
-    """Folders to go into, links last; each real folder once, so that loops of links end."""
-    kept = []
-    for name in sorted(names, key=lambda name: ((here / name).is_symlink(), name)):
-        target = (here / name).resolve()
-        if name.startswith(".") or name in _SYSTEM_FOLDERS or target in known:
-            continue
-        known.add(target)
-        kept.append(name)
-    return kept
 
 
 def _scans_in(folder: Path) -> bool:

@@ -29,8 +29,6 @@ class Tissue(IntEnum):
     SACRUM = 13
     OTHER_BONE = 14
     TABLE = 15
-    METAL = 16
-    CEMENT = 17
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,9 @@ import scipy.ndimage
 from numpy.typing import NDArray
 
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
+from verse_train.synthetic.implants import add_cement, add_fixation
+from verse_train.synthetic.streaks import metal_streaks
+from verse_train.synthetic.table import with_table
 
 Floats = NDArray[np.float32]
 
@@ -24,7 +27,8 @@ class RenderOptions:
     spread: 0 takes the middle of each tissue's range, 1 all of it. texture_hu: standard deviation
     of trabecular texture. noise_hu: standard deviation of the image noise. blur_mm: of the point
     spread in plane. slice_blur_mm: along z. contrast: probability of contrast agent in the vessels.
-    metal: probability of screws or rods. faint: probability that trabecular bone is hardly denser
+    metal: probability of screws and rods, with their streaks. cement: probability of cement in
+    bodies. table: probability of a table, where the lattice reaches behind the patient. faint: probability that trabecular bone is hardly denser
     than muscle, as in osteoporosis. uneven: standard deviation of a vertebra's density, as a share
     of it, between its parts. dense_arch: how many times as dense its arch is as its body.
     cortex_share: how much of a voxel of the shell is cortex. Shells are drawn at least a voxel thick,
@@ -38,6 +42,8 @@ class RenderOptions:
     slice_blur_mm: tuple[float, float] = (0.4, 2.0)
     contrast: float = 0.4
     metal: float = 0.05
+    cement: float = 0.0
+    table: float = 0.0
     faint: float = 0.3
     uneven: tuple[float, float] = (0.0, 0.35)
     dense_arch: tuple[float, float] = (1.0, 2.5)
@@ -76,8 +82,6 @@ _RANGES: dict[Tissue, tuple[float, float]] = {
     Tissue.SACRUM: (50, 350),
     Tissue.OTHER_BONE: (60, 380),
     Tissue.TABLE: (-700, 200),
-    Tissue.METAL: (2500, 6000),
-    Tissue.CEMENT: (1000, 2200),
 }
 #: HU range of trabecular bone that is hardly denser than muscle.
 _FAINT_HU = (20, 110)
@@ -90,17 +94,22 @@ def render_ct(
     anatomy: AnatomyMap, rng: np.random.Generator, options: RenderOptions = TRAINING
 ) -> NDArray[np.int16]:
     """HU, int16, z, y, x on the anatomy's lattice."""
+    if options.table and rng.random() < options.table:
+        anatomy = with_table(anatomy, rng)
     hu = _tissue_values(rng, options)[anatomy.tissue]
     bone = np.isin(anatomy.tissue, [int(t) for t in _BONES])
     _vary_density(hu, anatomy, bone, rng, options)
     hu += _texture(anatomy, bone, rng, options)
     _add_cortex(hu, anatomy, bone, rng, options)
-    if rng.random() < options.metal:
-        _add_screws(hu, anatomy, rng)
+    if options.cement and rng.random() < options.cement:
+        add_cement(hu, anatomy, rng)
+    metal = add_fixation(hu, anatomy, rng) if rng.random() < options.metal else None
     spacing = anatomy.lattice.spacing
     in_plane, along_z = rng.uniform(*options.blur_mm), rng.uniform(*options.slice_blur_mm)
     sigmas = (along_z / spacing[2], in_plane / spacing[1], in_plane / spacing[0])
     hu = scipy.ndimage.gaussian_filter(hu, sigmas, truncate=2.5)
+    if metal is not None:
+        hu += metal_streaks(metal, spacing, rng)
     hu += np.float32(rng.uniform(*options.noise_hu)) * _noise(hu.shape, rng)
     return np.asarray(np.clip(np.rint(hu), -1024, 8000), np.int16)
 
@@ -192,24 +201,6 @@ def _add_cortex(
     dense = np.maximum(hu[shell], np.float32(density) * rng.uniform(0.7, 1.0, int(shell.sum())))
     share = _drawn(options.cortex_share, rng)
     hu[shell] = (1 - share) * hu[shell] + share * dense
-
-
-def _add_screws(hu: Floats, anatomy: AnatomyMap, rng: np.random.Generator) -> None:
-    """A pair of pedicle screws through each of some neighbouring vertebrae."""
-    centroids = anatomy.centroids
-    if len(centroids) < 2:
-        return
-    first = int(rng.integers(len(centroids) - 1))
-    value = np.float32(rng.uniform(2000, 6000))
-    for centroid in centroids[first : first + int(rng.integers(2, 5))]:
-        for side in (-1, 1):
-            way = np.linspace(0, 1, 60)[:, None]
-            start = np.array(centroid.point) + np.array([side * 8.0, -8.0, 0.0])
-            points = start + way * np.array([side * 10.0, 50.0, 3.0])
-            for offset in rng.uniform(-2.2, 2.2, (12, 3)):
-                index = np.rint(anatomy.lattice.index(points + offset)).astype(int)
-                index = index[((index >= 0) & (index < anatomy.lattice.size)).all(axis=1)]
-                hu[index[:, 2], index[:, 1], index[:, 0]] = value
 
 
 def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
