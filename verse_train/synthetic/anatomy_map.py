@@ -11,7 +11,7 @@ from verse_infer.geometry.lattice import Lattice
 
 
 class Tissue(IntEnum):
-    """What a voxel is made of."""
+    """What a voxel is made of; metal and cement come with the rendering."""
 
     AIR = 0
     FAT = 1
@@ -29,6 +29,8 @@ class Tissue(IntEnum):
     SACRUM = 13
     OTHER_BONE = 14
     TABLE = 15
+    METAL = 16
+    CEMENT = 17
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,6 @@ from verse_train.synthetic.anatomy_map import AnatomyMap
 
 Floats = NDArray[np.float32]
 Vector = NDArray[np.float64]
-METAL_HU = (2000.0, 6000.0)
-CEMENT_HU = (1000.0, 2200.0)
 #: Tip and head of a right-hand screw: mm to the side of and behind a vertebra's centroid. Pedicle screws for
 #: vertebrae 34 mm apart, smaller ones where they are closer; lateral mass screws in the neck.
 _PEDICLE = np.array([[8.0, -8.0], [18.0, 42.0]])
@@ -45,7 +43,9 @@ class _Frame:
         return np.asarray(self.centre + side * self.side + behind * self.behind)
 
 
-def add_fixation(hu: Floats, anatomy: AnatomyMap, rng: np.random.Generator) -> NDArray[np.bool_]:
+def add_fixation(
+    hu: Floats, anatomy: AnatomyMap, metal_hu: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
     """Screws on both sides of two to five neighbouring vertebrae, mostly joined by rods.
 
     hu: z, y, x, changed. Returns where the metal is; nowhere with fewer than two vertebrae.
@@ -67,7 +67,7 @@ def add_fixation(hu: Floats, anatomy: AnatomyMap, rng: np.random.Generator) -> N
         if joined:
             for upper, lower in pairwise(heads):
                 _fill(metal, anatomy.lattice, upper, lower, _ROD_RADIUS_MM)
-    hu[metal] = np.float32(rng.uniform(*METAL_HU))
+    hu[metal] = metal_hu
     return metal
 
 
@@ -77,7 +77,7 @@ def _screw(frame: _Frame) -> Vector:
     return np.asarray(_PEDICLE * min(frame.distance / _LUMBAR_DISTANCE_MM, 1.1))
 
 
-def add_cement(hu: Floats, anatomy: AnatomyMap, rng: np.random.Generator) -> None:
+def add_cement(hu: Floats, anatomy: AnatomyMap, cement_hu: float, rng: np.random.Generator) -> None:
     """Mottled cement in the bodies of one to three vertebrae below C2; hu z, y, x, changed.
 
     A lump of 6 to 12 mm radius with a ragged border, which stays inside its vertebra.
@@ -95,7 +95,7 @@ def add_cement(hu: Floats, anatomy: AnatomyMap, rng: np.random.Generator) -> Non
         ragged /= max(float(ragged.std()), 1e-6)
         lump = np.sqrt(squares) < radius * (1 + 0.25 * ragged)
         lump &= anatomy.vertebrae[box] == frame.label
-        mottled = np.float32(rng.uniform(*CEMENT_HU)) * (1 + 0.15 * ragged)
+        mottled = np.float32(cement_hu) * (1 + 0.15 * ragged)
         hu[box][lump] = mottled[lump]
 
 

@@ -28,8 +28,8 @@ class RenderOptions:
     of trabecular texture. noise_hu: standard deviation of the image noise. blur_mm: of the point
     spread in plane. slice_blur_mm: along z. contrast: probability of contrast agent in the vessels.
     metal: probability of screws and rods, with their streaks. cement: probability of cement in
-    bodies. table: probability of a table, where the lattice reaches behind the patient. faint: probability that trabecular bone is hardly denser
-    than muscle, as in osteoporosis. uneven: standard deviation of a vertebra's density, as a share
+    bodies. table: probability of a table, where the lattice reaches behind the patient. faint:
+    probability that trabecular bone is hardly denser than muscle, as in osteoporosis. uneven: standard deviation of a vertebra's density, as a share
     of it, between its parts. dense_arch: how many times as dense its arch is as its body.
     cortex_share: how much of a voxel of the shell is cortex. Shells are drawn at least a voxel thick,
     and a vertebra's real one is thinner than the voxels of a coarse lattice.
@@ -82,6 +82,8 @@ _RANGES: dict[Tissue, tuple[float, float]] = {
     Tissue.SACRUM: (50, 350),
     Tissue.OTHER_BONE: (60, 380),
     Tissue.TABLE: (-700, 200),
+    Tissue.METAL: (2500, 6000),
+    Tissue.CEMENT: (1000, 2200),
 }
 #: HU range of trabecular bone that is hardly denser than muscle.
 _FAINT_HU = (20, 110)
@@ -96,14 +98,17 @@ def render_ct(
     """HU, int16, z, y, x on the anatomy's lattice."""
     if options.table and rng.random() < options.table:
         anatomy = with_table(anatomy, rng)
-    hu = _tissue_values(rng, options)[anatomy.tissue]
+    values = _tissue_values(rng, options)
+    hu = values[anatomy.tissue]
     bone = np.isin(anatomy.tissue, [int(t) for t in _BONES])
     _vary_density(hu, anatomy, bone, rng, options)
     hu += _texture(anatomy, bone, rng, options)
     _add_cortex(hu, anatomy, bone, rng, options)
     if options.cement and rng.random() < options.cement:
-        add_cement(hu, anatomy, rng)
-    metal = add_fixation(hu, anatomy, rng) if rng.random() < options.metal else None
+        add_cement(hu, anatomy, values[Tissue.CEMENT], rng)
+    metal = None
+    if rng.random() < options.metal:
+        metal = add_fixation(hu, anatomy, values[Tissue.METAL], rng)
     spacing = anatomy.lattice.spacing
     in_plane, along_z = rng.uniform(*options.blur_mm), rng.uniform(*options.slice_blur_mm)
     sigmas = (along_z / spacing[2], in_plane / spacing[1], in_plane / spacing[0])

@@ -6,8 +6,9 @@ from verse_infer.anatomy import label_of
 from verse_infer.centroids import Centroid
 from verse_infer.geometry.lattice import Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
-from verse_train.synthetic.implants import CEMENT_HU, METAL_HU, add_cement, add_fixation
+from verse_train.synthetic.implants import add_cement, add_fixation
 
+METAL_HU, CEMENT_HU = 3000.0, 1500.0
 LATTICE = Lattice.centred((0.0, 10.0, 0.0), 2.0, (60, 60, 110))
 
 
@@ -35,13 +36,14 @@ NECK = ("C3", "C4", "C5", "C6", "C7")
 
 def fixed(anatomy, seed):
     hu = np.zeros(anatomy.lattice.shape, np.float32)
-    return add_fixation(hu, anatomy, np.random.default_rng(seed)), hu
+    return add_fixation(hu, anatomy, METAL_HU, np.random.default_rng(seed)), hu
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_metal_has_one_density_and_lies_alike_on_both_sides(seed):
     metal, hu = fixed(column(LUMBAR, 34.0), seed)
-    assert METAL_HU[0] <= hu[metal].min() == hu[metal].max() <= METAL_HU[1]
+    assert metal.any()
+    assert (hu[metal] == METAL_HU).all()
     assert not hu[~metal].any()
     assert np.array_equal(metal, metal[:, :, ::-1])
 
@@ -98,12 +100,12 @@ def test_screws_lean_with_the_spine():
 def test_cement_stays_inside_bodies_of_one_to_three_vertebrae(seed):
     anatomy = column(LUMBAR, 34.0)
     hu = np.zeros(LATTICE.shape, np.float32)
-    add_cement(hu, anatomy, np.random.default_rng(seed))
+    add_cement(hu, anatomy, CEMENT_HU, np.random.default_rng(seed))
     cement = hu != 0
     labels = set(np.unique(anatomy.vertebrae[cement]).tolist())
     assert 1 <= len(labels) <= 3
     assert 0 not in labels
-    assert CEMENT_HU[0] * 0.4 < hu[cement].mean() < CEMENT_HU[1] * 1.6
+    assert hu[cement].mean() == pytest.approx(CEMENT_HU, rel=0.2)
     assert hu[cement].std() > 20
     for label in labels:
         volume = 8 * (cement & (anatomy.vertebrae == label)).sum()
@@ -113,7 +115,7 @@ def test_cement_stays_inside_bodies_of_one_to_three_vertebrae(seed):
 def test_c1_and_c2_get_no_cement():
     anatomy = column(("C1", "C2"), 18.0)
     hu = np.zeros(LATTICE.shape, np.float32)
-    add_cement(hu, anatomy, np.random.default_rng(0))
+    add_cement(hu, anatomy, CEMENT_HU, np.random.default_rng(0))
     assert not hu.any()
 
 
@@ -122,5 +124,5 @@ def test_what_the_field_of_view_cuts_is_cut():
     anatomy = column(LUMBAR, 34.0, small)
     for seed in range(4):
         metal, hu = fixed(anatomy, seed)
-        add_cement(hu, anatomy, np.random.default_rng(seed))
+        add_cement(hu, anatomy, CEMENT_HU, np.random.default_rng(seed))
         assert metal.shape == small.shape

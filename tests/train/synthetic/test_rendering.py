@@ -67,6 +67,7 @@ def test_every_tissue_has_a_value_and_bone_is_denser_than_what_surrounds_it():
     values = {kind: float(rendered(uniform(kind), QUIET).mean()) for kind in Tissue}
     soft = [Tissue.FAT, Tissue.MUSCLE, Tissue.SOFT_ORGAN, Tissue.DISC, Tissue.BLOOD]
     assert values[Tissue.VERTEBRA] > max(values[kind] for kind in soft)
+    assert values[Tissue.METAL] > values[Tissue.CEMENT] > values[Tissue.VERTEBRA]
     assert all(value != 0 for value in values.values())
 
 
