@@ -101,6 +101,7 @@ def _add_synthetic(commands: Any) -> None:
     trial.add_argument("--seed", type=int, default=900, help="not that of a training's bank")
     trial.add_argument("--atlas", type=Path, help="folder of the BodyParts3D meshes")
     trial.add_argument("--landmarks", type=Path, help="folder of the VerSe centroids to bend it to")
+    trial.add_argument("--operated", action="store_true", help="all with screws, half with cement")
     trial.add_argument("--output", type=Path, required=True)
     trial.set_defaults(command=_trial_scans)
 
@@ -232,11 +233,14 @@ def _real_spines(folder: Path | None) -> "list[Configuration]":
 
 def _trial_scans(arguments: argparse.Namespace) -> int:
     from verse_train.synthetic.atlas import voxelise_body
-    from verse_train.synthetic.trial_scans import write_trial_scans
+    from verse_train.synthetic.rendering import TRAINING
+    from verse_train.synthetic.trial_scans import OPERATED, write_trial_scans
 
     atlas = voxelise_body(arguments.atlas, 1.0) if arguments.atlas else None
     spines = _real_spines(arguments.landmarks)
-    paths = write_trial_scans(arguments.output, arguments.count, arguments.seed, atlas, spines)
+    rendering = OPERATED if arguments.operated else TRAINING
+    output, count, seed = arguments.output, arguments.count, arguments.seed
+    paths = write_trial_scans(output, count, seed, atlas, spines, rendering)
     logger.info("%d scans below %s", len(paths), arguments.output)
     return 0
 

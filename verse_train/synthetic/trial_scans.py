@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from verse_infer.geometry.lattice import Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap
 from verse_train.synthetic.bending import Configuration, bent_at_random
-from verse_train.synthetic.rendering import TRAINING, render_ct
+from verse_train.synthetic.rendering import TRAINING, RenderOptions, render_ct
 from verse_train.synthetic.scan_files import write_scan
 from verse_train.synthetic.spine_curve import REGULAR_KIND
 from verse_train.synthetic.views import VIEWS, cut_out, invented
@@ -24,6 +24,8 @@ EXTENT_MM = (220.0, 200.0)
 HEIGHTS_MM = (120.0, 420.0)
 SPACINGS_MM = (0.7, 1.1)
 SLICES_MM = (0.5, 1.0)
+#: Every patient with screws, half of them with cement, and on a table.
+OPERATED = replace(TRAINING, metal=1.0, cement=0.5, table=1.0)
 
 
 def write_trial_scans(
@@ -32,6 +34,7 @@ def write_trial_scans(
     seed: int,
     atlas: AnatomyMap | None = None,
     configurations: Sequence[Configuration] = (),
+    rendering: RenderOptions = TRAINING,
 ) -> list[Path]:
     """Write scans 0 to count - 1 of a seed as a restructured VerSe data set; returns the CTs' paths.
 
@@ -44,7 +47,7 @@ def write_trial_scans(
         path = folder / "rawdata" / name / f"{name}_ct.nii.gz"
         if not path.exists():
             rng = np.random.default_rng((seed, number))
-            write_scan(folder, name, *draw_scan(number, rng, atlas, configurations))
+            write_scan(folder, name, *draw_scan(number, rng, atlas, configurations, rendering))
         paths.append(path)
     return paths
 
@@ -54,6 +57,7 @@ def draw_scan(
     rng: np.random.Generator,
     atlas: AnatomyMap | None = None,
     configurations: Sequence[Configuration] = (),
+    rendering: RenderOptions = TRAINING,
 ) -> tuple[AnatomyMap, NDArray[np.int16]]:
     """Anatomy and HU of one scan, z, y, x on the anatomy's lattice; at least two whole vertebrae."""
     merged = int(rng.choice(MERGED_SLICES))
@@ -74,7 +78,7 @@ def draw_scan(
         else:
             anatomy = invented(kind, VIEWS[kind], spacing, size, rng)
         if len(anatomy.centroids) > 1 and VIEWS[kind].shows(anatomy):
-            return _merge_slices(anatomy, render_ct(anatomy, rng, TRAINING), merged)
+            return _merge_slices(anatomy, render_ct(anatomy, rng, rendering), merged)
 
 
 def _merge_slices(

@@ -6,7 +6,7 @@ from verse_infer.reading.ct_reading import read_ct
 from verse_infer.verse_files import read_centroids
 from verse_train.datasets import find_scans, prepared_scan
 from verse_train.synthetic import trial_scans
-from verse_train.synthetic.trial_scans import KINDS, draw_scan, write_trial_scans
+from verse_train.synthetic.trial_scans import KINDS, OPERATED, draw_scan, write_trial_scans
 
 from .bodies import mean_body
 
@@ -94,3 +94,11 @@ def test_thick_slices_are_means_with_the_anatomy_of_the_middle_one(monkeypatch):
     assert np.array_equal(thick.vertebrae[4], thin.vertebrae[13])
     assert np.allclose(thick.lattice.point((6, 5, 4)), thin.lattice.point((6, 5, 13)))
     assert thick.lattice.spacing[2] == pytest.approx(3 * thin.lattice.spacing[2])
+
+
+def test_operated_patients_all_have_metal():
+    rng = np.random.default_rng((0, 0))
+    anatomy, hu = draw_scan(0, rng, rendering=OPERATED)
+    plain_anatomy, plain = drawn(0)
+    assert hu.max() > plain.max() + 800
+    assert anatomy.centroids == plain_anatomy.centroids
