@@ -1,12 +1,14 @@
-"""The content of a gzip file in large pieces: Python's own reader takes 8 kB at a time, at a third more time."""
+"""The content of a gzip file in large pieces, by ISA-L, which takes a third of zlib's time."""
 
 import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from isal import isal_zlib
+
 #: Compressed bytes read at a time, and most bytes that come of them at a time.
 _READ, _PIECE = 2**18, 2**22
-#: zlib's name for the gzip format, header and checksum included.
+#: zlib's, and ISA-L's, name for the gzip format, header and checksum included.
 _GZIP = 31
 
 
@@ -15,9 +17,16 @@ def inflated(file: BinaryIO) -> Iterator[bytes]:
 
     zlib.error where it is damaged or a checksum differs; EOFError where it is cut off.
     """
+    try:
+        yield from _members(file)
+    except isal_zlib.IsalError as error:  # type: ignore[misc]  # its stub has no class
+        raise zlib.error(str(error)) from error
+
+
+def _members(file: BinaryIO) -> Iterator[bytes]:
     rest = file.read(_READ)
     while rest:
-        member = zlib.decompressobj(_GZIP)
+        member = isal_zlib.decompressobj(_GZIP)
         while not member.eof:
             piece = member.decompress(rest, _PIECE)
             if piece:
