@@ -22,7 +22,7 @@ _COMPACT_LABELLING: dict[str, object] = {
         "faint_share": 0.6,
         # By three faint maxima (0.24 at most) in an arm beside a spine; real spines not trained on have 0.29
         # and more, the synthetic ones 0.37.
-        "sure_threshold": 0.28,
+        "sure_threshold": 0.35,
         "body_distance_mm": 10.0,
         "lone_threshold": 0.15,
         "lone_distance_mm": 8.0,
