@@ -189,7 +189,8 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from verse_train.datasets import find_scans, prepare_scan, with_masks
+    from verse_train.datasets import find_scans, with_masks
+    from verse_train.preparation import prepare_scan
 
     spacing, smoothing, whole = _preparation(arguments)
     scans = [scan for root in arguments.data for scan in find_scans(root)]

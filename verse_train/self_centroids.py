@@ -21,7 +21,8 @@ from verse_infer.errors import InputError
 from verse_infer.geometry.lattice import Lattice
 from verse_infer.preview import render_preview
 from verse_infer.running.cases import find_cases
-from verse_train.datasets import AnnotatedScan, prepared_scan
+from verse_train.datasets import AnnotatedScan
+from verse_train.preparation import prepared_scan
 from verse_train.prepared import PreparedCase, save_prepared
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,8 @@ from verse_infer.networks import Network
 from verse_infer.preview import render_preview
 from verse_infer.reading.ct_reading import read_ct
 from verse_infer.segmentation import Response, crop_lattice, largest_piece, merged, vertebra_crops
-from verse_train.datasets import AnnotatedScan, prepared_scan
+from verse_train.datasets import AnnotatedScan
+from verse_train.preparation import prepared_scan
 from verse_train.prepared import save_prepared
 
 logger = logging.getLogger(__name__)

@@ -1,7 +1,6 @@
 """What surgeons leave in a spine: pedicle and lateral mass screws joined by rods, cement in bodies."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -10,11 +9,12 @@ from numpy.typing import NDArray
 
 from verse_infer.anatomy import name_of
 from verse_infer.centroids import Centroid
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.geometry.lattice import Block, Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap
+from verse_train.synthetic.boxes import box_between
+from verse_train.synthetic.spine_curve import Posed, Vector, posed_along
 
 Floats = NDArray[np.float32]
-Vector = NDArray[np.float64]
 #: Tip and head of a right-hand screw: mm to the side of and behind a vertebra's centroid. Pedicle screws for
 #: vertebrae 34 mm apart, smaller ones where they are closer; lateral mass screws in the neck.
 _PEDICLE = np.array([[8.0, -8.0], [18.0, 42.0]])
@@ -23,24 +23,6 @@ _LUMBAR_DISTANCE_MM = 34.0
 _SCREW_RADIUS_MM, _HEAD_RADIUS_MM, _ROD_RADIUS_MM = 2.6, 5.0, 2.8
 #: Share of pairs of screws in neighbouring vertebrae that rods join.
 _JOINED = 0.8
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """A vertebra as its centroid and its neighbours' tell; unit vectors in LPS.
-
-    distance: to its neighbours, mm.
-    """
-
-    label: int
-    centre: Vector
-    side: Vector
-    behind: Vector
-    distance: float
-
-    def point(self, side: float, behind: float) -> Vector:
-        """LPS mm of a place beside the centroid, in mm."""
-        return np.asarray(self.centre + side * self.side + behind * self.behind)
 
 
 def add_fixation(
@@ -60,7 +42,7 @@ def add_fixation(
     for hand in (-1.0, 1.0):
         heads = []
         for frame in frames:
-            tip, head = (frame.point(hand * side, behind) for side, behind in _screw(frame))
+            tip, head = (_beside(frame, hand * side, behind) for side, behind in _screw(frame))
             _fill(metal, anatomy.lattice, tip, head, _SCREW_RADIUS_MM)
             _fill(metal, anatomy.lattice, head, head, _HEAD_RADIUS_MM)
             heads.append(head)
@@ -71,7 +53,7 @@ def add_fixation(
     return metal
 
 
-def _screw(frame: _Frame) -> Vector:
+def _screw(frame: Posed) -> Vector:
     if name_of(frame.label)[0] == "C":
         return _LATERAL_MASS
     return np.asarray(_PEDICLE * min(frame.distance / _LUMBAR_DISTANCE_MM, 1.1))
@@ -87,7 +69,7 @@ def add_cement(hu: Floats, anatomy: AnatomyMap, cement_hu: float, rng: np.random
     for number in rng.permutation(len(frames))[:count]:
         frame = frames[number]
         radius = rng.uniform(6.0, 12.0) * min(frame.distance / _LUMBAR_DISTANCE_MM, 1.0)
-        middle = frame.point(rng.uniform(-6.0, 6.0), rng.uniform(-6.0, 2.0))
+        middle = _beside(frame, rng.uniform(-6.0, 6.0), rng.uniform(-6.0, 2.0))
         box, squares = _near(anatomy.lattice, middle, middle, 1.6 * radius)
         ragged = rng.standard_normal(squares.shape).astype(np.float32)
         sigma = [3.0 / spacing for spacing in anatomy.lattice.spacing[::-1]]
@@ -99,20 +81,16 @@ def add_cement(hu: Floats, anatomy: AnatomyMap, cement_hu: float, rng: np.random
         hu[box][lump] = mottled[lump]
 
 
-def _frames(centroids: Sequence[Centroid]) -> list[_Frame]:
-    """Frames of vertebrae head to foot; none of a single one, whose axis nothing tells."""
-    points = np.array([centroid.point for centroid in centroids], np.float64)
-    frames = []
-    for number, centroid in enumerate(centroids if len(points) > 1 else ()):
-        above, below = points[max(number - 1, 0)], points[min(number + 1, len(points) - 1)]
-        steps = min(number + 1, len(points) - 1) - max(number - 1, 0)
-        length = float(np.linalg.norm(below - above))
-        down = (below - above) / length
-        behind = np.array([0.0, 1.0, 0.0]) - down[1] * down
-        behind /= np.linalg.norm(behind)
-        side = np.cross(behind, -down)
-        frames.append(_Frame(centroid.label, points[number], side, behind, length / steps))
-    return frames
+def _frames(centroids: Sequence[Centroid]) -> list[Posed]:
+    """Vertebrae in their places, head to foot; none of a single one, whose axis nothing tells."""
+    if len(centroids) < 2:
+        return []
+    return posed_along([c.label for c in centroids], [c.point for c in centroids])
+
+
+def _beside(frame: Posed, left: float, behind: float) -> Vector:
+    """LPS mm of a place so far to the left of and behind a vertebra's centroid, mm."""
+    return frame.points(np.array([left, behind, 0.0]))
 
 
 def _fill(
@@ -124,18 +102,12 @@ def _fill(
     mask[box] |= squares < radius**2
 
 
-def _near(
-    lattice: Lattice, start: Vector, end: Vector, reach: float
-) -> tuple[tuple[slice, slice, slice], Vector]:
-    """The box around a line, z, y, x, and its voxels' squared distances from the line, mm²."""
-    low, high = np.minimum(start, end) - reach, np.maximum(start, end) + reach
-    size = np.array(lattice.size)
-    first = np.clip(np.floor(lattice.index(low)), 0, size).astype(int)
-    last = np.clip(np.ceil(lattice.index(high)) + 1, first, size).astype(int)
-    grid = np.meshgrid(*(np.arange(a, b) for a, b in zip(first, last, strict=True)), indexing="ij")
-    points = lattice.point(np.stack(grid, axis=-1)).transpose(2, 1, 0, 3)
+def _near(lattice: Lattice, start: Vector, end: Vector, reach: float) -> tuple[Block, Vector]:
+    """The box around a line, and its voxels' squared distances from the line, mm²; z, y, x."""
+    box, points = box_between(
+        lattice, np.minimum(start, end) - reach, np.maximum(start, end) + reach
+    )
     way = end - start
     along = ((points - start) @ way) / max(float(way @ way), 1e-9)
     apart = points - start - np.clip(along, 0, 1)[..., None] * way
-    i, j, k = (slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
-    return (k, j, i), np.asarray((apart**2).sum(axis=-1))
+    return box, np.asarray((apart**2).sum(axis=-1))

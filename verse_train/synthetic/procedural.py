@@ -12,6 +12,7 @@ from verse_infer.anatomy import label_of
 from verse_infer.centroids import Centroid
 from verse_infer.geometry.lattice import Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
+from verse_train.synthetic.boxes import box_between
 from verse_train.synthetic.donor import Donor, DonorVertebra, add_donor_pelvis
 from verse_train.synthetic.spine_curve import Posed, Vector, pose_spine
 from verse_train.synthetic.torso import add_pelvis, add_ribs, add_skull, soft_tissue
@@ -190,16 +191,11 @@ def _draw(
 ) -> None:
     """An elliptic cylinder of half width, half depth, half height in a vertebra's frame."""
     reach = float(np.linalg.norm(half))
-    first = np.maximum(np.floor(lattice.index(frame.centre - reach)), 0).astype(int)
-    last = np.minimum(np.ceil(lattice.index(frame.centre + reach)) + 1, lattice.size).astype(int)
-    if (last <= first).any():
-        return
-    grid = np.meshgrid(*(np.arange(a, b) for a, b in zip(first, last, strict=True)), indexing="ij")
-    local = frame.local(lattice.point(np.stack(grid, axis=-1)))
+    box, points = box_between(lattice, frame.centre - reach, frame.centre + reach)
+    local = frame.local(points)
     inside = (local[..., 0] / half[0]) ** 2 + (local[..., 1] / half[1]) ** 2 < 1
     inside &= np.abs(local[..., 2]) < half[2]
-    box = tuple(slice(a, b) for a, b in zip(first[::-1], last[::-1], strict=True))
-    tissue[box][inside.transpose(2, 1, 0)] = kind
+    tissue[box][inside] = kind
 
 
 def _annotated(

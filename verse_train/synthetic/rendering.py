@@ -29,8 +29,9 @@ class RenderOptions:
     spread in plane. slice_blur_mm: along z. contrast: probability of contrast agent in the vessels.
     metal: probability of screws and rods, with their streaks. cement: probability of cement in
     bodies. table: probability of a table, where the lattice reaches behind the patient. faint:
-    probability that trabecular bone is hardly denser than muscle, as in osteoporosis. uneven: standard deviation of a vertebra's density, as a share
-    of it, between its parts. dense_arch: how many times as dense its arch is as its body.
+    probability that trabecular bone is hardly denser than muscle, as in osteoporosis. uneven:
+    standard deviation of a vertebra's density, as a share of it, between its parts. dense_arch: how
+    many times as dense its arch is as its body.
     cortex_share: how much of a voxel of the shell is cortex. Shells are drawn at least a voxel thick,
     and a vertebra's real one is thinner than the voxels of a coarse lattice.
     """

@@ -34,9 +34,8 @@ def metal_streaks(metal: NDArray[np.bool_], spacing: Point, rng: np.random.Gener
         return result
     part = metal[planes]
     error = _back_projected(part, spacing, rng)
-    reach = [_NEAR_MM / s for s in (spacing[1], spacing[0])]
-    far = scipy.ndimage.distance_transform_edt(~part.any(axis=0), [1 / r for r in reach])
-    strength = float(error[:, (far > 0) & (far < 1)].std())
+    far = scipy.ndimage.distance_transform_edt(~part.any(axis=0), (spacing[1], spacing[0]))
+    strength = float(error[:, (far > 0) & (far < _NEAR_MM)].std())
     error *= np.float32(rng.uniform(*STREAK_HU) / max(strength, 1e-6))
     result[planes] = np.where(part, 0.0, np.clip(error, -_MOST_HU, _MOST_HU))
     return result

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
+from verse_train.synthetic.boxes import axes_mm
 
 #: The table's shell: gap to the back, thickness, distance of its lower side, radius of its hollow; mm.
 _GAP, _SHELL, _DEPTH, _HOLLOW = (0.0, 12.0), (1.5, 4.0), (15.0, 60.0), (250.0, 900.0)
@@ -23,8 +24,7 @@ def with_table(anatomy: AnatomyMap, rng: np.random.Generator) -> AnatomyMap:
     gap, shell, depth, hollow = (rng.uniform(*ends) for ends in (_GAP, _SHELL, _DEPTH, _HOLLOW))
     if not len(rows):
         return anatomy
-    y = lattice.origin[1] + lattice.spacing[1] * np.arange(lattice.size[1])
-    x = lattice.origin[0] + lattice.spacing[0] * np.arange(lattice.size[0])
+    x, y, _ = axes_mm(lattice)
     middle = float(x.mean())
     # Seen from the patient the table rises to both sides.
     top = float(y[rows[-1]]) + gap - (x - middle) ** 2 / (2 * hollow)

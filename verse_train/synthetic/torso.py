@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from verse_infer.anatomy import CRANIOCAUDAL_LABELS, label_of, name_of
 from verse_infer.geometry.lattice import Lattice
 from verse_train.synthetic.anatomy_map import Tissue
+from verse_train.synthetic.boxes import axes_mm
 from verse_train.synthetic.spine_curve import Posed
 
 Vector = NDArray[np.float64]
@@ -19,7 +20,7 @@ _RIB_END_DEG = (150, 158, 162, 164, 166, 166, 164, 158, 148, 130, 95, 60, 45)
 
 def soft_tissue(lattice: Lattice, spine: Sequence[Posed], rng: np.random.Generator) -> Tissues:
     """Trunk or neck around the spine, without bone; z, y, x on an axis-aligned lattice."""
-    x, y, z = _axes(lattice)
+    x, y, z = axes_mm(lattice)
     axis_x, axis_y = _spine_at(z, spine)
     dx, dy = x[None, None, :] - axis_x[:, None, None], y[None, :, None] - axis_y[:, None, None]
     neck = _neck_share(z, spine)[:, None, None]
@@ -102,7 +103,7 @@ def add_pelvis(
     last = spine[-1]
     if name_of(last.label)[0] != "L":
         return
-    x, y, z = _axes(lattice)
+    x, y, z = axes_mm(lattice)
     tilt = np.deg2rad(rng.uniform(30, 50))
     start = last.centre + np.array([0.0, 4.0, -0.95 * last.distance])
     down = np.array([0.0, np.sin(tilt), -np.cos(tilt)])
@@ -124,7 +125,7 @@ def add_skull(tissue: Tissues, lattice: Lattice, spine: Sequence[Posed]) -> None
     """A thick-walled skull above C1 with an opening for the spinal cord, and the jaw in front."""
     if spine[0].label != label_of("C1"):
         return
-    x, y, z = _axes(lattice)
+    x, y, z = axes_mm(lattice)
     middle = spine[0].centre + np.array([0.0, -5.0, 82.0])
     outer = _ellipsoid(x, y, z, middle, np.array([75.0, 92.0, 72.0]))
     inner = _ellipsoid(x, y, z, middle, np.array([67.0, 84.0, 63.0]))
@@ -164,15 +165,6 @@ def _stamp(tissue: Tissues, lattice: Lattice, points: Vector, radius: float, kin
     i, j, k = voxels.T
     free = ~_is_vertebra(tissue)[k, j, i]
     tissue[k[free], j[free], i[free]] = kind
-
-
-def _axes(lattice: Lattice) -> tuple[Vector, Vector, Vector]:
-    """LPS mm of the voxel centres along x, y, z."""
-    x, y, z = (
-        o + s * np.arange(n)
-        for o, s, n in zip(lattice.origin, lattice.spacing, lattice.size, strict=True)
-    )
-    return np.asarray(x), np.asarray(y), np.asarray(z)
 
 
 def _spine_at(z: Vector, spine: Sequence[Posed]) -> tuple[Vector, Vector]:
