@@ -4,7 +4,7 @@ import argparse
 import logging
 import math
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import FrameType
@@ -34,18 +34,22 @@ BUNDLED_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code."""
+    """Run the command; returns the exit code.
+
+    SIGINT and SIGTERM are ignored from then on: what is left is to exit with that code, and a signal
+    would end it with a traceback instead.
+    """
     arguments = parser().parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
     try:
-        _catch_signals()
-        return _run(arguments)
-    except VerseError as error:
-        logger.error("%s", error)
-        return USAGE
+        _on_signals(_interrupt)
+        code = _run_or_explain(arguments)
+        _on_signals(signal.SIG_IGN)
     except Interrupted as interruption:
+        _on_signals(signal.SIG_IGN)
         logger.error("interrupted; run again to continue")
-        return SIGNAL_OFFSET + interruption.signal_number
+        code = SIGNAL_OFFSET + interruption.signal_number
+    return code
 
 
 def parser() -> argparse.ArgumentParser:
@@ -77,6 +81,14 @@ def parser() -> argparse.ArgumentParser:
     add("--verbose", action="store_true", help="log more, with tracebacks")
     add("--version", action="version", version=f"%(prog)s {__version__}")
     return made
+
+
+def _run_or_explain(arguments: argparse.Namespace) -> int:
+    try:
+        return _run(arguments)
+    except VerseError as error:
+        logger.error("%s", error)
+        return USAGE
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -164,9 +176,10 @@ def _check_output(output: Path) -> None:
         raise UsageError(f"--output {output}: expected a folder to write to: {error}") from error
 
 
-def _catch_signals() -> None:
-    def interrupt(number: int, _: FrameType | None) -> None:
-        raise Interrupted(number)
+def _interrupt(number: int, _: FrameType | None) -> None:
+    raise Interrupted(number)
 
+
+def _on_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
+        signal.signal(number, handler)

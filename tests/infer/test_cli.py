@@ -1,3 +1,6 @@
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,6 +9,14 @@ from verse_infer import cli
 from verse_infer.running.run_report import CaseReport
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before():
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def reports(*states):
@@ -45,6 +56,26 @@ def test_wrong_usage_ends_with_2_and_one_line(tmp_path, capfd):
 def test_no_case_ends_with_4(tmp_path):
     (tmp_path / "in").mkdir()
     assert cli.main(["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 4
+
+
+#: What the entry point does, with a signal after the last line of the log.
+ENDING = """
+import os, sys
+from verse_infer.cli import main
+code = main(["--input", sys.argv[1], "--output", sys.argv[2]])
+os.kill(os.getpid(), int(sys.argv[3]))
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_command_ends_changes_nothing(tmp_path, number):
+    arguments = [str(tmp_path / "no"), str(tmp_path / "out"), str(int(number))]
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDING, *arguments], cwd=ROOT, capture_output=True, check=False
+    )
+    assert ended.returncode == 2
+    assert b"Traceback" not in ended.stderr
 
 
 def test_the_readme_lists_every_option():
