@@ -12,7 +12,6 @@ The challenge data were on a 1 mm grid, where voxels are mm. Here index × spaci
 along the grid's own axes from the corner voxel's centre.
 """
 
-import gzip
 import json
 import math
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from verse_infer.anatomy import LABELS
@@ -29,6 +29,7 @@ from verse_infer.centroids import Centroid
 from verse_infer.ct import SourceGeometry, to_source
 from verse_infer.errors import CentroidFileError
 from verse_infer.geometry.grid_geometry import RAS_TO_LPS
+from verse_infer.reading.inflating import GZIP_FORMAT
 
 Convention = Literal["verse", "verse20", "verse19"]
 CONVENTIONS: tuple[Convention, ...] = ("verse", "verse20", "verse19")
@@ -38,7 +39,8 @@ _DIRECTIONS: dict[Convention, tuple[str, str, str]] = {
 }
 #: Written digits after the point: 0.001 voxel or mm.
 _DIGITS = 3
-_GZIP_LEVEL = 4
+#: ISA-L's: files a seventh to two fifths larger than zlib's level 4, in a twentieth of its time.
+_GZIP_LEVEL = 2
 
 
 def write_centroids(
@@ -94,7 +96,7 @@ def write_mask(path: Path, mask: NDArray[np.uint8], source: SourceGeometry) -> N
     """Write labels (z, y, x of the CT) as uint8 .nii.gz on the file's own grid.
 
     Affine, sform, qform, their codes, zooms and units are the source's, field by field. The bytes
-    depend on the mask and the source alone: gzip gets no time and no name.
+    depend on the mask, the source and the kind of processor alone: gzip gets no time and no name.
     """
     header = nib.Nifti1Header()
     for field in _GEOMETRY_FIELDS:
@@ -108,14 +110,12 @@ def write_mask(path: Path, mask: NDArray[np.uint8], source: SourceGeometry) -> N
     header["scl_slope"], header["scl_inter"] = 1.0, 0.0
     header["magic"], header["vox_offset"] = b"n+1", 352
     voxels = np.asarray(to_source(mask, source), np.uint8)
-    with (
-        atomic_write(path) as partial,
-        partial.open("wb") as raw,
-        gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as file,
-    ):
-        file.write(header.binaryblock + b"\0\0\0\0")
+    packer = isal_zlib.compressobj(_GZIP_LEVEL, isal_zlib.DEFLATED, GZIP_FORMAT)
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        file.write(packer.compress(header.binaryblock + b"\0\0\0\0"))
         for plane in np.moveaxis(voxels, 2, 0):
-            file.write(plane.tobytes(order="F"))
+            file.write(packer.compress(plane.tobytes(order="F")))
+        file.write(packer.flush())
 
 
 _GEOMETRY_FIELDS = (

@@ -1,8 +1,8 @@
 """One axis of a grid onto one axis of another, as a matrix: means, Gaussian, linear interpolation.
 
 Between parallel grids, smoothing and resampling an image is one matrix product per axis. Processors
-are made for these: many times as fast as filters and resamplers that go from voxel to voxel, though most
-of a matrix is zero.
+are made for these: many times as fast as filters and resamplers that go from voxel to voxel. What is zero
+in whole groups of rows is left out.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,10 @@ Floats = NDArray[np.float32]
 SHORTEST_SMOOTHED_AXIS = 4
 #: Voxels turned to floats at a time.
 _SLAB_VOXELS = 2**22
+#: Rows of a matrix that are multiplied together: with 16 to 32, sampling a crop takes half the time of a
+#: product with the whole matrix.
+_BAND_ROWS = 24
+_NEGLIGIBLE = 1e-7
 
 
 def mean_matrix(size: int, factor: int) -> Floats:
@@ -52,23 +56,55 @@ def interpolation_matrix(positions: NDArray[np.float64], size: int) -> Floats:
 def apply_matrices(block: NDArray[Any], matrices: Sequence[Floats]) -> Floats:
     """Every axis of a block (z, y, x) times its matrix (given for x, y, z); float32, z, y, x.
 
-    A block of integers is never turned to floats as a whole. Products are few and large: many small
-    ones would spend their time waiting for each other's threads.
+    A block of integers is never turned to floats as a whole.
     """
-    along_x, along_y, along_z = matrices
+    along_x, along_y, along_z = (_Bands(matrix) for matrix in matrices)
     depth = max(1, _SLAB_VOXELS // (block.shape[1] * block.shape[2]))
-    planes = np.empty((len(block), len(along_y), len(along_x)), np.float32)
+    planes = np.empty((len(block), along_y.rows, along_x.rows), np.float32)
     for start in range(0, len(block), depth):
         slab = block[start : start + depth]
         planes[start : start + depth] = _along_two(slab, along_x, along_y)
-    shape = len(along_z), *planes.shape[1:]
-    return np.asarray((along_z @ planes.reshape(len(planes), -1)).reshape(shape), np.float32)
+    whole = along_z.times(planes.reshape(len(planes), -1))
+    return whole.reshape(along_z.rows, *planes.shape[1:])
 
 
-def _along_two(slab: NDArray[Any], along_x: Floats, along_y: Floats) -> Floats:
+def _along_two(slab: NDArray[Any], along_x: "_Bands", along_y: "_Bands") -> Floats:
     """The two inner axes of a slab (z, y, x) times their matrices; z, y, x."""
     rows = np.ascontiguousarray(slab.transpose(1, 0, 2), np.float32)  # y, z, x
-    wide = rows.reshape(-1, rows.shape[2]) @ along_x.T
-    both = along_y @ wide.reshape(len(rows), -1)
-    turned = both.reshape(len(along_y), len(slab), len(along_x)).transpose(1, 0, 2)
+    wide = along_x.from_the_right(rows.reshape(-1, rows.shape[2]))
+    both = along_y.times(wide.reshape(len(rows), -1))
+    turned = both.reshape(along_y.rows, len(slab), along_x.rows).transpose(1, 0, 2)
     return np.asarray(turned, np.float32)
+
+
+class _Bands:
+    """A matrix as groups of rows, each with those of its columns that are not zero for all of them.
+
+    Neighbouring rows look at neighbouring voxels, so that most of a matrix is never multiplied; a group
+    has enough rows for a product to be fast. Not multiplied either: what is less than _NEGLIGIBLE, the
+    far tails of a Gaussian; of 1000 HU it would be a ten-thousandth HU.
+    """
+
+    def __init__(self, matrix: Floats) -> None:
+        self.rows = len(matrix)
+        self._bands = []
+        for start in range(0, self.rows, _BAND_ROWS):
+            group = matrix[start : start + _BAND_ROWS]
+            used = np.flatnonzero(np.abs(group).max(axis=0) > _NEGLIGIBLE)
+            columns = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
+            band = np.ascontiguousarray(group[:, columns])
+            self._bands.append((slice(start, start + len(group)), columns, band))
+
+    def times(self, values: Floats) -> Floats:
+        """matrix @ values."""
+        product = np.empty((self.rows, values.shape[1]), np.float32)
+        for rows, columns, band in self._bands:
+            np.matmul(band, values[columns], out=product[rows])
+        return product
+
+    def from_the_right(self, values: Floats) -> Floats:
+        """values @ matrix.T."""
+        product = np.empty((len(values), self.rows), np.float32)
+        for rows, columns, band in self._bands:
+            np.matmul(values[:, columns], band.T, out=product[:, rows])
+        return product

@@ -9,7 +9,7 @@ from isal import isal_zlib
 #: Compressed bytes read at a time, and most bytes that come of them at a time.
 _READ, _PIECE = 2**18, 2**22
 #: zlib's, and ISA-L's, name for the gzip format, header and checksum included.
-_GZIP = 31
+GZIP_FORMAT = 31
 
 
 def inflated(file: BinaryIO) -> Iterator[bytes]:
@@ -26,7 +26,7 @@ def inflated(file: BinaryIO) -> Iterator[bytes]:
 def _members(file: BinaryIO) -> Iterator[bytes]:
     rest = file.read(_READ)
     while rest:
-        member = isal_zlib.decompressobj(_GZIP)
+        member = isal_zlib.decompressobj(GZIP_FORMAT)
         while not member.eof:
             piece = member.decompress(rest, _PIECE)
             if piece:

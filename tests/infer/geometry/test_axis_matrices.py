@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from verse_infer.geometry.axis_matrices import (
     apply_matrices,
@@ -50,3 +52,32 @@ def test_a_view_with_other_strides_gives_the_same():
     matrices = [np.eye(n, dtype=np.float32) for n in (8, 7, 6)]
     assert (apply_matrices(block, matrices) == block).all()
     assert (apply_matrices(block[::-1, :, ::-1], matrices) == block[::-1, :, ::-1]).all()
+
+
+@st.composite
+def banded(draw, columns):
+    """Rows that each look at a few neighbouring columns, at any, at all of them or at none."""
+    rows, seed = draw(st.integers(1, 60)), draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    matrix = np.zeros((rows, columns), np.float32)
+    for row in matrix:
+        start, stop = np.sort(rng.integers(0, columns + 1, 2))
+        row[start : min(stop, start + rng.integers(1, columns + 1))] = rng.normal()
+    return matrix
+
+
+@given(st.tuples(*[st.integers(1, 70)] * 3), st.data())
+@settings(max_examples=60, deadline=None)
+def test_only_what_is_zero_is_left_out_of_the_products(shape, data):
+    z, y, x = (data.draw(banded(n)) for n in shape)
+    block = np.random.default_rng(0).integers(-1000, 1000, shape).astype(np.int16)
+    expected = np.einsum("ck,bj,ai,kji->cba", z, y, x, block.astype(np.float64), optimize=True)
+    assert apply_matrices(block, (x, y, z)) == pytest.approx(expected, rel=1e-3, abs=2.0)
+
+
+def test_the_tails_of_a_gaussian_are_left_out_within_a_thousandth_hu():
+    matrix = gaussian_matrix(240, 1.5)
+    block = np.random.default_rng(0).integers(-1000, 3000, (1, 1, 240)).astype(np.int16)
+    one = np.ones((1, 1), np.float32)
+    exact = matrix.astype(float) @ block[0, 0]
+    assert apply_matrices(block, (matrix, one, one))[0, 0] == pytest.approx(exact, abs=2e-3)
