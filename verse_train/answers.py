@@ -6,6 +6,7 @@ from typing import Any, Literal
 import keras
 
 from verse_train.config import TrainingConfig
+from verse_train.layers import NamedHeatmaps, NamedLogits
 from verse_train.losses import shares
 from verse_train.networks import SIZES
 
@@ -25,3 +26,17 @@ def answer_of(config: TrainingConfig) -> Answer:
     if config.stage == "vertebra_localisation" and SIZES[config.size].logarithmic:
         return "shares"
     return "as is"
+
+
+def answering(network: keras.Model, answer: Answer) -> keras.Model:
+    """The network with the stage's answer as its output.
+
+    The heatmaps of NamedLogits are those of NamedHeatmaps from the same two inputs, at a quarter of the
+    time: nothing is brought to logarithms and back.
+    """
+    if answer == "shares":
+        (logits,) = (layer for layer in network.layers if isinstance(layer, NamedLogits))
+        return keras.Model(
+            network.input, NamedHeatmaps(dtype="float32", name="answer")(logits.input)
+        )
+    return keras.Model(network.input, FINISH[answer](network.output))

@@ -20,7 +20,7 @@ from verse_infer.manifest import (
     StageWeights,
     folder_checksum,
 )
-from verse_train.answers import FINISH, Answer
+from verse_train.answers import Answer, answering
 
 CARD_NAME = "MODEL_CARD.md"
 
@@ -106,11 +106,11 @@ def save_frozen(network: keras.Model, folder: Path, answer: Answer = "as is") ->
         convert_variables_to_constants_v2,
     )
 
-    plain = in_float32(network)
+    plain = answering(in_float32(network), answer)
     channels = plain.input_shape[-1]
 
     def run(image: Any) -> dict[str, Any]:
-        return {"output": FINISH[answer](plain(image, training=False))}
+        return {"output": plain(image, training=False)}
 
     signature = [tf.TensorSpec((None, None, None, None, channels), tf.float32, "image")]
     frozen = convert_variables_to_constants_v2(
