@@ -89,6 +89,13 @@ def convolution_flops(network: Network, shape: tuple[int, ...]) -> int:
     )
 
 
+#: Where a kernel is used as a whole: at every voxel that a convolution gives, or a transposed one takes.
+_KERNEL_PLACES: dict[str, Callable[[Any], Any]] = {
+    "Conv3D": lambda convolution: convolution.outputs[0],
+    "Conv3DBackpropInputV2": lambda transposed: transposed.inputs[2],
+}
+
+
 def _flops(signature: Any, shape: tuple[int, ...]) -> int:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import (
@@ -102,8 +109,8 @@ def _flops(signature: Any, shape: tuple[int, ...]) -> int:
         tf.graph_util.import_graph_def(definition, input_map={f"{inputs[0]}:0": image})
     total = 0
     for operation in graph.get_operations():
-        if operation.type == "Conv3D":
+        if operation.type in _KERNEL_PLACES:
             kernel = operation.inputs[1].shape.as_list()
-            outputs = operation.outputs[0].shape.as_list()
-            total += 2 * int(np.prod(kernel)) * int(np.prod(outputs[:-1]))
+            places = _KERNEL_PLACES[operation.type](operation).shape.as_list()[:-1]
+            total += 2 * int(np.prod(kernel)) * int(np.prod(places))
     return total

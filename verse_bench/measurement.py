@@ -93,7 +93,8 @@ def measure(scan: Path, setting: Setting, output: Path) -> Measurement:
     precision: Precision = "float32" if setting.path == "reference" else "auto"
     networks = load_networks(setting.weights, setting.device, precision, setting.batch)
     for network in networks.stages.values():
-        network.run_batch(np.zeros(input_shape(network), np.float32))
+        for shape in input_shapes(network):
+            network.run_batch(np.zeros(shape, np.float32))
     start = time.perf_counter() - started
     clock = Clock()
     answers = {} if setting.path == "bundled" else dict(_ANSWERS)
@@ -130,11 +131,11 @@ def measure(scan: Path, setting: Setting, output: Path) -> Measurement:
     )
 
 
-def input_shape(network: Network) -> tuple[int, int, int, int, int]:
-    """Batch, z, y, x, channels of a call."""
-    x, y, z = network.weights.input_size
+def input_shapes(network: Network) -> list[tuple[int, int, int, int, int]]:
+    """Batch, z, y, x, channels of all kinds of calls."""
     channels = 2 if "centroid_sigma" in network.weights.options else 1
-    return network.batch, z, y, x, channels
+    sizes = dict.fromkeys(crop.size for crop in network.weights.crops)
+    return [(network.batch, z, y, x, channels) for x, y, z in sizes]
 
 
 def _calls(clock: Clock, networks: Networks, stage: Stage, setting: Setting) -> Calls:

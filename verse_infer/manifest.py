@@ -7,12 +7,13 @@ preprocessing, thresholds, labelling rule. So `--weights DIR` alone reproduces a
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from verse_infer.anatomy import LABELS
+from verse_infer.crops import Crop, checked_size, crops_from
 from verse_infer.errors import WeightsError
 
 SCHEMA_VERSION = 1
@@ -60,6 +61,11 @@ class StageWeights:
     labels: tuple[int, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def crops(self) -> tuple[Crop, ...]:
+        """What stage 3 sees of a vertebra: see crop_of; the last has input_size."""
+        return crops_from(self.options, self.input_size, self.spacing_mm)
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -92,9 +98,7 @@ def read_manifest(weights: Path) -> Manifest:
 
 
 def _stage(stage: Stage, entry: Mapping[str, Any]) -> StageWeights:
-    size = tuple(int(n) for n in entry["input_size"])
-    if len(size) != 3 or any(n <= 0 or n % 16 for n in size):
-        raise ValueError(f"{stage}: input_size must be three multiples of 16, got {size}")
+    size = checked_size(entry["input_size"])
     labels = tuple(int(label) for label in entry["labels"])
     allowed = LABELS if stage == "vertebra_localisation" else (0,)
     if not labels or not set(labels) <= set(allowed) or len(set(labels)) != len(labels):
@@ -113,24 +117,17 @@ def _stage(stage: Stage, entry: Mapping[str, Any]) -> StageWeights:
     merging = options.get("tile_merging", "max")
     if merging not in ("max", "mean"):
         raise ValueError(f"{stage}: tile_merging must be max or mean, got {merging!r}")
-    _check_crop_offset(options.get("crop_offset_mm", (0.0, 0.0, 0.0)), size, spacing)
+    crops_from(options, size, spacing)
     return StageWeights(
         models=models,
         spacing_mm=spacing,
-        input_size=(size[0], size[1], size[2]),
+        input_size=size,
         smoothing_mm=_number(stage, entry, "smoothing_mm"),
         intensity_divisor=_number(stage, entry, "intensity_divisor", least=1e-3),
         threshold=_number(stage, entry, "threshold"),
         labels=labels,
         options=options,
     )
-
-
-def _check_crop_offset(offset: Any, size: Sequence[int], spacing: float) -> None:
-    """The centroid must lie in the crop; three numbers, LPS mm."""
-    reach = [spacing * (n - 1) / 2 for n in size]
-    if len(offset) != 3 or not all(abs(o) <= r for o, r in zip(offset, reach, strict=True)):
-        raise ValueError(f"crop_offset_mm must be three numbers within ±{reach}, got {offset}")
 
 
 def _number(stage: Stage, entry: Mapping[str, Any], key: str, least: float = 0.0) -> float:

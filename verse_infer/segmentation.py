@@ -1,5 +1,6 @@
 """Stage 3: one vertebra at a time, merged on the CT's own grid by the largest response."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import scipy.ndimage
 from numpy.typing import NDArray
 
 from verse_infer.centroids import Centroid
+from verse_infer.crops import crop_of
 from verse_infer.ct import Ct
 from verse_infer.geometry.lattice import Block, Lattice
 from verse_infer.geometry.resampling import bring_back, sample
@@ -61,7 +63,7 @@ def vertebra_responses(
 
     Crops go through the network in batches; the next ones are sampled while it works.
     """
-    groups = [centroids[i : i + network.batch] for i in range(0, len(centroids), network.batch)]
+    groups = _groups(centroids, network)
     for group, images in zip(
         groups, one_ahead(vertebra_crops(ct, g, network) for g in groups), strict=True
     ):
@@ -73,24 +75,30 @@ def vertebra_responses(
                 yield Response(centroid.label, piece[1], lattice)
 
 
+def _groups(centroids: Sequence[Centroid], network: Network) -> list[list[Centroid]]:
+    """Neighbours whose crops have the same shape, as many as go through the network at a time."""
+    crops = network.weights.crops
+    same = (list(g) for _, g in itertools.groupby(centroids, lambda c: crop_of(crops, c.label)))
+    return [g[i : i + network.batch] for g in same for i in range(0, len(g), network.batch)]
+
+
 def crop_lattice(centroid: Centroid, network: Network) -> Lattice:
-    """What the network sees of one vertebra; option crop_offset_mm: its middle from the centroid."""
-    weights = network.weights
-    middle = np.add(centroid.point, _crop_offset(network)).tolist()
-    return Lattice.centred(middle, weights.spacing_mm, weights.input_size)
-
-
-def _crop_offset(network: Network) -> NDArray[np.float64]:
-    """LPS mm; most of a vertebra lies behind the centre of its body."""
-    return np.asarray(network.weights.options.get("crop_offset_mm", (0.0, 0.0, 0.0)), np.float64)
+    """What the network sees of one vertebra; most of it lies behind the centre of its body."""
+    crop = crop_of(network.weights.crops, centroid.label)
+    middle = np.add(centroid.point, crop.offset_mm).tolist()
+    return Lattice.centred(middle, network.weights.spacing_mm, crop.size)
 
 
 def vertebra_crops(ct: Ct, centroids: Sequence[Centroid], network: Network) -> Floats:
-    """The network's inputs, CT and marker of each vertebra; (n, z, y, x, 2)."""
+    """The network's inputs, CT and marker of each vertebra; (n, z, y, x, 2).
+
+    centroids: one or more, of vertebrae with the same crop.
+    """
     weights = network.weights
+    crop = crop_of(weights.crops, centroids[0].label)
     marker = gaussian(
-        weights.input_size,
-        -_crop_offset(network) / weights.spacing_mm,
+        crop.size,
+        -np.asarray(crop.offset_mm) / weights.spacing_mm,
         float(weights.options["centroid_sigma"]),
     )
     images = np.empty((len(centroids), *marker.shape, 2), np.float32)

@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--run", type=Path, required=True, help="checkpoints and logs")
     train.add_argument("--start", type=Path, help="a training, or weights, to begin with")
     train.set_defaults(command=_train)
+    _add_lighten(commands)
     export = commands.add_parser("export", help="make a weights folder from finished trainings")
     for stage in STAGES:
         option = "--" + stage.replace("_", "-")
@@ -84,6 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_cross_validate(commands)
     _add_import_published(commands)
     return parser
+
+
+def _add_lighten(commands: Any) -> None:
+    light = commands.add_parser("lighten", help="begin a training of stage 3 with compact weights")
+    light.add_argument("--start", type=Path, required=True, help="weights folder")
+    light.add_argument("--run", type=Path, required=True, help="the training's folder")
+    light.set_defaults(command=_lighten)
 
 
 def _add_synthetic(commands: Any) -> None:
@@ -304,6 +312,14 @@ def _train(arguments: argparse.Namespace) -> int:
         start=arguments.start,
     )
     train(config, groups, settings, held)
+    return 0
+
+
+def _lighten(arguments: argparse.Namespace) -> int:
+    from verse_train.config import CONFIGS
+    from verse_train.lightening import lighten
+
+    lighten(arguments.start, CONFIGS["compact"][STAGES[2]], arguments.run)
     return 0
 
 

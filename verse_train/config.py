@@ -6,6 +6,7 @@ made for a processor with few cores: small networks, smaller samples, Adam with 
 
 from dataclasses import dataclass
 
+from verse_infer.crops import Crop, crop_of
 from verse_train.networks import STAGES, Stage
 
 
@@ -52,6 +53,7 @@ class TrainingConfig:
     spacing_mm, sample_size: the lattice of a sample; voxels along x, y, z.
     crop_offset_mm: middle of a vertebra's crop from its centroid, LPS; most of a vertebra lies
         behind the centre of its body, and its spinous process below.
+    small_crops: of vertebrae that are smaller than sample_size.
     smoothing_mm: Gaussian applied to the CT before sampling.
     centroid_jitter_mm: standard deviation of the centroids shown to the segmentation network.
     optimiser: adam or nesterov; rate falls as a half cosine to zero if rate_falls.
@@ -71,6 +73,7 @@ class TrainingConfig:
     augmentation: Augmentation
     smoothing_mm: float = 0.75
     crop_offset_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    small_crops: tuple[Crop, ...] = ()
     centroid_jitter_mm: float = 0.0
     optimiser: str = "adam"
     rate_falls: bool = False
@@ -79,6 +82,11 @@ class TrainingConfig:
     sigma_penalty: float = 0.0
     near_weight: float = 0.0
     dice_loss: bool = False
+
+    def crop(self, label: int) -> Crop:
+        """What stage 3 sees of a vertebra."""
+        whole = Crop(self.sample_size, self.crop_offset_mm)
+        return crop_of((*self.small_crops, whole), label)
 
 
 _PAPER = (
@@ -161,7 +169,7 @@ _COMPACT = (
     ),
     TrainingConfig(
         "vertebra_segmentation",
-        "compact",
+        "light",
         1.0,
         (112, 112, 96),
         3_000,
@@ -176,6 +184,10 @@ _COMPACT = (
             faded_bone=0.25,
         ),
         crop_offset_mm=(0.0, 18.0, -4.0),
+        small_crops=(
+            Crop((96, 96, 64), (0.0, 22.0, 2.0), labels=tuple(range(1, 8))),
+            Crop((96, 112, 80), (0.0, 18.0, -5.0), labels=(*range(8, 21), 28)),
+        ),
         centroid_jitter_mm=2.5,
         rate_falls=True,
         dice_loss=True,

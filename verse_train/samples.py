@@ -142,10 +142,11 @@ def _segmentation_sample(
     if not case.centroids:
         raise InputError(f"{case.name}: expected a whole vertebra to segment, found none")
     centroid = case.centroids[int(rng.integers(len(case.centroids)))]
-    lattice = Lattice.centred((0.0, 0.0, 0.0), config.spacing_mm, config.sample_size)
+    crop = config.crop(centroid.label)
+    lattice = Lattice.centred((0.0, 0.0, 0.0), config.spacing_mm, crop.size)
     jitter = rng.normal(0.0, config.centroid_jitter_mm, 3)
     target = np.asarray(centroid.point) + jitter
-    middle = target + config.crop_offset_mm
+    middle = target + crop.offset_mm
     spatial = random_map(lattice, middle, config.augmentation, rng)
     points = spatial.scan_points()
     own = (case.mask == centroid.label).astype(np.uint8)

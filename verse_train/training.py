@@ -19,6 +19,7 @@ from verse_infer.atomic import atomic_write
 from verse_infer.errors import UsageError
 from verse_infer.manifest import MANIFEST_NAME
 from verse_train.answers import FINISH, answer_of
+from verse_train.batches import endless_batches, fixed_batches
 from verse_train.callbacks import (
     DrawValidation,
     KeepCheckpoint,
@@ -119,8 +120,8 @@ def _train(
         feed = Feed(groups, config, run.seed, run.workers, first=steps_done)
         kept = _numbered_samples(held, config, run.seed, HELD_SAMPLES) if held else []
         model.fit(
-            _batches(feed),
-            validation_data=_FixedBatches(kept, config) if kept else None,
+            endless_batches(feed),
+            validation_data=fixed_batches(kept, config),
             steps_per_epoch=run.steps_per_epoch,
             epochs=epochs,
             shuffle=False,
@@ -310,33 +311,6 @@ def _optimiser(config: TrainingConfig) -> keras.optimizers.Optimizer:
     if config.optimiser == "nesterov":
         return keras.optimizers.SGD(rate, momentum=0.99, nesterov=True)
     return keras.optimizers.Adam(rate, global_clipnorm=1.0 if config.rate_falls else None)
-
-
-def _batches(feed: Feed) -> Iterator[tuple[Any, Any]]:
-    for sample in feed:
-        yield _batch(sample, feed.config)
-
-
-def _batch(sample: Sample, config: TrainingConfig) -> tuple[Any, Any]:
-    """A batch of one, as in the papers."""
-    image, target = sample.image[None], sample.target[None]
-    if config.stage == "vertebra_localisation":
-        return (image, target), np.zeros((1, 1), np.float32)
-    return image, target
-
-
-class _FixedBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """The same batches in every epoch."""
-
-    def __init__(self, samples: Sequence[Sample], config: TrainingConfig) -> None:
-        super().__init__()
-        self.batches = [_batch(sample, config) for sample in samples]
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        return self.batches[index]
 
 
 def _responses(model: keras.Model, config: TrainingConfig) -> Respond:

@@ -1,6 +1,7 @@
 """What the manifest says of each stage's networks besides their files."""
 
 from verse_infer.anatomy import LABELS
+from verse_infer.crops import as_options
 from verse_infer.manifest import Stage, StageWeights
 from verse_train.answers import Answer, answer_of
 from verse_train.config import CONFIGS, TrainingConfig
@@ -75,4 +76,6 @@ def _options(config: TrainingConfig) -> dict[str, object]:
         # The papers let tiles overlap by 96 of 128 slices; the published code by 64.
         own = _COMPACT_LABELLING if compact else {"labelling": {"rule": "chain"}}
         return {"tile_overlap": 64, "min_distance": 3, **own}
-    return {"centroid_sigma": config.sigma, "crop_offset_mm": list(config.crop_offset_mm)}
+    crops = {"crops": as_options(config.small_crops)} if config.small_crops else {}
+    offset = list(config.crop_offset_mm)
+    return {"centroid_sigma": config.sigma, "crop_offset_mm": offset, **crops}

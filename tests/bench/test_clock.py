@@ -50,3 +50,16 @@ def test_multiplications_and_additions_are_counted_by_hand(tmp_path, batch):
     network = Network(weights, (_load(tmp_path / "model", weights),), "/CPU:0")
     expected = batch * 8 * 6 * 4 * 2 * (27 * 2 * 5 + 5)
     assert convolution_flops(network, (batch, 8, 6, 4, 2)) == expected
+
+
+def test_a_transposed_convolution_counts_at_every_voxel_it_takes(tmp_path):
+    """8·6·4 voxels after halving 4·3·2, each 4³ weights of 5 channels for each of 2; then 1 of 2 for 1."""
+    inputs = keras.Input((None, None, None, 2))
+    coarse = keras.layers.Conv3D(5, 1)(keras.layers.AveragePooling3D(2)(inputs))
+    fine = keras.layers.Conv3DTranspose(2, 4, strides=2, padding="same")(coarse)
+    model = keras.Model(inputs, keras.layers.Conv3D(1, 1)(fine))
+    save_frozen(model, tmp_path / "model")
+    weights = STAGE_WEIGHTS["vertebra_segmentation"]
+    network = Network(weights, (_load(tmp_path / "model", weights),), "/CPU:0")
+    coarse_flops = 2 * 4 * 3 * 2 * (2 * 5 + 4**3 * 5 * 2)
+    assert convolution_flops(network, (1, 8, 6, 4, 2)) == coarse_flops + 2 * 8 * 6 * 4 * 2

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from verse_infer.centroids import Centroid
+from verse_infer.crops import Crop, as_options
 from verse_infer.ct import Ct
 from verse_infer.geometry.lattice import Lattice
 from verse_infer.segmentation import (
@@ -136,6 +137,29 @@ def test_gaussian_is_highest_at_its_place():
     assert np.unravel_index(shifted.argmax(), shifted.shape) == (4, 0, 5)
     between = gaussian((9, 7, 5), np.array([0.5, 0.0, 0.0]), 2.0)
     assert between[2, 3, 4] == between[2, 3, 5] == pytest.approx(np.exp(-0.5 * 0.25**2))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_every_vertebra_is_seen_in_the_crop_of_its_label_and_segmented_where_it_is(batch):
+    seen = []
+
+    def answer(image):
+        seen.append(image.shape[:3])
+        return (image[..., 1] > np.exp(-0.5 * (9.0 / 3.0) ** 2)).astype(np.float32)[..., None]
+
+    network = replace(fake_network("vertebra_segmentation", answer), batch=batch)
+    small = Crop((48, 32, 32), (0.0, 3.0, -2.0), labels=(20, 22))
+    options = {**network.weights.options, "crops": as_options([small])}
+    network = replace(network, weights=replace(network.weights, options=options))
+    points = [(-20.0, 0.0, 40.0), (0.0, 0.0, 15.0), (3.3, -4.2, -15.0), (20.0, 0.0, -40.0)]
+    given = [Centroid(label, p) for label, p in zip((20, 22, 21, 23), points, strict=True)]
+    mask = segment_vertebrae(ct(), given, network)
+    whole = network.weights.input_size[::-1]
+    assert seen == [(32, 32, 48), (32, 32, 48), whole, whole]
+    for centroid in given:
+        r = distances(centroid.point)
+        assert (mask[r < 8] == centroid.label).all()
+        assert (mask[(r > 10) & (r < 12)] == 0).all()
 
 
 def test_a_crop_beside_the_centroid_marks_and_segments_the_vertebra_where_it_is():

@@ -1,5 +1,7 @@
 """Prepared cases whose content can be told from any voxel."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from verse_infer.anatomy import label_of
@@ -11,6 +13,8 @@ from verse_train.prepared import PreparedCase
 BACKGROUND_HU, VERTEBRA_HU = -200, 800
 #: Small and fast; the depths of the real ones, two filters a level.
 TINY = NetworkSize((2, 2, 2), 2, 0.1, normalised=True, logarithmic=True)
+#: With the decoder of `light`.
+TINY_LIGHT = replace(TINY, upsampling="transposed")
 TINY_PLAIN = NetworkSize((2, 2, 2), 2, 0.0, normalised=False, logarithmic=False)
 
 

@@ -6,13 +6,14 @@ from verse_train.feed import CaseGroup
 from verse_train.networks import SIZES, NetworkSize
 from verse_train.prepared import save_prepared
 
-from .cases import TINY, TINY_PLAIN, ball_case
+from .cases import TINY, TINY_LIGHT, TINY_PLAIN, ball_case
 from .trainings import FeedInProcess
 
 
 @pytest.fixture
 def tiny_sizes(monkeypatch):
     monkeypatch.setitem(SIZES, "tiny", TINY)
+    monkeypatch.setitem(SIZES, "tiny light", TINY_LIGHT)
     monkeypatch.setitem(SIZES, "plain", TINY_PLAIN)
     monkeypatch.setitem(SIZES, "least", NetworkSize((2,), 2, 0.1, False, True))
     yield

@@ -27,7 +27,9 @@ BUNDLED = Path(__file__).parents[2] / "weights"
 #: As small as XLA compiles quickly: two levels, so that something is enlarged, or one.
 NETWORKS = {
     "two plain levels": NetworkSize((2, 2), 2, 0.0, normalised=False, logarithmic=False),
-    "two levels": NetworkSize((2, 2), 2, 0.1, normalised=True, logarithmic=True),
+    "two light levels": NetworkSize(
+        (2, 2), 2, 0.1, normalised=True, logarithmic=True, upsampling="transposed"
+    ),
     "one level": NetworkSize((2,), 2, 0.1, normalised=True, logarithmic=True),
 }
 #: Of each stage: steps are those of the last of its trainings, which continues the ones before.
@@ -35,7 +37,7 @@ STEPS = {SPINE: (4, 6), VERTEBRAE: (2,), MASK: (2,)}
 CONFIGURATIONS = {
     SPINE: config_of(SPINE, 6, "two plain levels", decay=5e-4, rate_falls=True),
     VERTEBRAE: config_of(VERTEBRAE, 2, "one level"),
-    MASK: config_of(MASK, 2, "two levels", dice_loss=True),
+    MASK: config_of(MASK, 2, "two light levels", dice_loss=True),
 }
 PRECISIONS = {SPINE: "float32", VERTEBRAE: "float32", MASK: "mixed_bfloat16"}
 

@@ -41,6 +41,7 @@ def squares(network):
         # Entropies: the published one, and one that the papers do not have.
         ("vertebra_segmentation", "plain", {}, 1),
         ("vertebra_localisation", "tiny", {}, 1),
+        ("vertebra_segmentation", "tiny light", {}, 1),
     ],
 )
 def test_the_loss_is_higher_by_half_the_sum_of_squared_kernels_in_the_losses_own_scale(

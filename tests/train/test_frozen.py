@@ -17,7 +17,7 @@ from verse_train.frozen import networks_of_weights
 from verse_train.networks import SIZES, STAGES, build_network
 from verse_train.training import CHECKPOINT, PATIENTS, train, trained_patients
 
-from .cases import TINY, TINY_PLAIN
+from .cases import TINY, TINY_LIGHT, TINY_PLAIN
 from .trainings import FeedInProcess, config_of, settings
 from .weights import tiny_exports, write_weights
 
@@ -51,24 +51,27 @@ def test_the_bundled_networks_can_be_taken_up(stage):
     assert np.isfinite(values(network)).all()
 
 
-def test_networks_without_normalisation_come_back_with_their_biases(tmp_path):
-    networks = {stage: build_network(stage, TINY_PLAIN) for stage in STAGES}
+@pytest.mark.parametrize(("size", "tiny"), [("plain", TINY_PLAIN), ("tiny light", TINY_LIGHT)])
+def test_networks_of_other_sizes_come_back_with_all_their_weights(tmp_path, size, tiny):
+    networks = {stage: build_network(stage, tiny) for stage in STAGES}
     for number, network in enumerate(networks.values()):
         rng = np.random.default_rng(number)
         network.set_weights([rng.normal(0, 0.3, w.shape) for w in network.get_weights()])
     entries = tiny_exports()
     export_weights(
         tmp_path / "weights",
-        "plain",
-        {s: StageExport([networks[s]], entries[s].weights, _answer(s)) for s in STAGES},
+        size,
+        {s: StageExport([networks[s]], entries[s].weights, _answer(s, size)) for s in STAGES},
         {},
     )
     for stage in STAGES:
-        found = networks_of_weights(tmp_path / "weights", config_of(stage, 1, "plain"))[0]
+        found = networks_of_weights(tmp_path / "weights", config_of(stage, 1, size))[0]
         assert np.array_equal(values(found), values(networks[stage]))
 
 
-def _answer(stage):
+def _answer(stage, size):
+    if stage == "vertebra_localisation" and size != "plain":
+        return "shares"
     return "sigmoid" if stage == "vertebra_segmentation" else "as is"
 
 

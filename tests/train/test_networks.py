@@ -8,9 +8,9 @@ from verse_train.config import CONFIGS
 from verse_train.losses import shares
 from verse_train.networks import SIZES, STAGES, NetworkSize, build_network
 
-from .cases import TINY, TINY_PLAIN
+from .cases import TINY, TINY_LIGHT, TINY_PLAIN
 
-NETWORK_SIZES = {"logarithmic": TINY, "plain": TINY_PLAIN}
+NETWORK_SIZES = {"logarithmic": TINY, "plain": TINY_PLAIN, "light": TINY_LIGHT}
 CHANNELS = {
     "spine_localisation": (1, 1),
     "vertebra_localisation": (1, len(VERTEBRAE)),
@@ -36,7 +36,7 @@ def test_outputs_have_the_inputs_size_and_start_near_the_background(stage, size)
         answer = np.asarray(network(image_of(shape, inputs)))
         assert answer.shape == (1, *shape, outputs)
         assert answer.dtype == np.float32
-        if stage == "vertebra_localisation" and size == "logarithmic":
+        if stage == "vertebra_localisation" and size != "plain":
             answer = np.asarray(shares(answer))
             assert answer.sum(axis=-1).max() < 0.1  # e^-3 for any vertebra against 1
         assert np.abs(answer).max() < 0.15
@@ -68,6 +68,17 @@ def test_the_papers_u_net_has_the_papers_layers():
     assert sum(kernel[3] == 128 for kernel in kernels) == 4  # skip and upsampled together
     pools = [p for p in network.layers if isinstance(p, keras.layers.AveragePooling3D)]
     assert len(pools) == 4
+
+
+def test_a_transposed_decoder_takes_skip_and_coarse_features_apart():
+    network = build_network("vertebra_segmentation", SIZES["light"])
+    joined = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv3DTranspose)]
+    assert [layer.filters for layer in joined] == [64, 64, 32, 16]
+    assert {(layer.kernel_size, layer.strides) for layer in joined} == {((4, 4, 4), (2, 2, 2))}
+    assert not any(isinstance(layer, keras.layers.Concatenate) for layer in network.layers)
+    plain = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv3D)]
+    kernels = [layer.kernel.shape[3:] for layer in plain if layer.name != "head"]
+    assert kernels[10:] == [(64, 64)] * 4 + [(32, 32)] * 2 + [(16, 16)] * 2
 
 
 def test_the_papers_spatial_configuration_is_four_wide_convolutions_at_a_quarter():

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verse_infer.anatomy import LABELS, label_of
+from verse_infer.crops import Crop
 from verse_infer.errors import InputError
 from verse_infer.geometry.lattice import Lattice
 from verse_train.config import CONFIGS, Augmentation, TrainingConfig
@@ -188,6 +189,25 @@ def test_a_segmentation_sample_may_lie_beside_its_centroid():
         assert image.std() > 0
     assert np.allclose(beside.image[3:, :-4, :-1], plain.image[:-3, 4:, 1:], atol=1e-4)
     assert np.array_equal(beside.target[3:, :-4, :-1], plain.target[:-3, 4:, 1:])
+
+
+def test_a_small_vertebra_has_its_own_crop():
+    config = config_of("vertebra_segmentation", NOTHING, 2.0, (32, 32, 32))
+    crop = Crop((16, 32, 48), (0.0, 0.0, -4.0), labels=(label_of("L1"),))
+    mixed = replace(config, small_crops=(crop,))
+    for seed in range(8):
+        whole, sample = drawn(ball_case(), config, seed), drawn(ball_case(), mixed, seed)
+        if sample.image.shape == (32, 32, 32, 2):
+            assert np.array_equal(sample.image, whole.image)
+            continue
+        assert sample.image.shape == (48, 32, 16, 2)
+        assert sample.target.shape == (48, 32, 16, 1)
+        # 8 slices more at each end, 2 slices lower: slice 0 of the whole one is slice 10 of this.
+        assert np.allclose(sample.image[10:42], whole.image[..., 8:24, :], atol=1e-4)
+        assert np.array_equal(sample.target[10:42], whole.target[..., 8:24, :])
+        break
+    else:
+        pytest.fail("no sample of L1")
 
 
 def test_without_a_mask_there_is_no_segmentation_sample():

@@ -8,12 +8,13 @@ import keras
 import numpy as np
 import pytest
 
-from verse_infer.anatomy import LABELS
+from verse_infer.anatomy import LABELS, label_of
+from verse_infer.crops import Crop
 from verse_infer.errors import UsageError
 from verse_train import training
 from verse_train.callbacks import KeepCheckpoint
 from verse_train.config import CONFIGS
-from verse_train.feed import Feed, case_group
+from verse_train.feed import Feed, case_group, numbered_sample
 from verse_train.losses import LandmarkHeatmapLoss
 from verse_train.networks import SIZES, STAGES
 from verse_train.prepared import save_prepared
@@ -46,6 +47,7 @@ def flat(model):
         ("vertebra_localisation", "tiny", {"rate_falls": True}),
         ("vertebra_localisation", "plain", {"near_weight": 5.0}),
         ("vertebra_segmentation", "tiny", {"dice_loss": True}),
+        ("vertebra_segmentation", "tiny light", {"dice_loss": True}),
     ],
 )
 def test_a_few_steps_lower_the_loss(tmp_path, groups, stage, size, other):
@@ -59,6 +61,20 @@ def test_a_few_steps_lower_the_loss(tmp_path, groups, stage, size, other):
     image = np.zeros((1, 16, 32, 16, channels), np.float32)
     assert network(image).shape == (1, 16, 32, 16, outputs)
     assert network.name == stage
+
+
+@pytest.mark.usefixtures("in_process")
+def test_vertebrae_of_any_crop_are_trained_and_validated_on(tmp_path, groups):
+    """Though the first two, by which Keras would go, have the same size."""
+    crop = Crop((16, 32, 16), labels=(label_of("L1"),))
+    config = replace(config_of("vertebra_segmentation", 10), small_crops=(crop,))
+
+    def is_small(seed, number):
+        return numbered_sample(groups, config, seed, number).image.shape[1] == 32
+
+    seed = next(s for s in range(100) if is_small(s, 0) == is_small(s, 1) != is_small(s, 2))
+    train(config, groups, replace(settings(tmp_path, 5), seed=seed), held=groups)
+    assert all(np.isfinite(float(row["val_loss"])) for row in log_of(tmp_path))
 
 
 @pytest.mark.usefixtures("in_process")

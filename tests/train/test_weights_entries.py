@@ -1,6 +1,7 @@
 import pytest
 
 from verse_infer.anatomy import LABELS
+from verse_infer.crops import crop_of
 from verse_infer.labelling import ChainRule, SequenceRule
 from verse_infer.labelling.bodies import BodyCandidates
 from verse_infer.pipeline import labelling_rule
@@ -52,6 +53,8 @@ def test_a_vertebra_is_shown_as_in_training(name):
     config, entry = CONFIGS[name][STAGES[2]], stage_entry(name, STAGES[2])[0]
     assert entry.input_size == config.sample_size
     assert tuple(entry.options["crop_offset_mm"]) == config.crop_offset_mm
+    for label in LABELS:
+        assert crop_of(entry.crops, label) == config.crop(label)
 
 
 def test_the_papers_size_is_labelled_as_published_the_compact_one_by_bodies():

@@ -17,7 +17,8 @@ def tiny_exports(ensemble=1):
     for stage in STAGES:
         entry, answer = stage_entry("compact", stage)
         # So small a crop does not reach as far from its middle as the real ones.
-        options = {name: v for name, v in entry.options.items() if name != "crop_offset_mm"}
+        without = ("crop_offset_mm", "crops")
+        options = {name: v for name, v in entry.options.items() if name not in without}
         entry = replace(entry, input_size=(16, 16, 16), options=options)
         networks = []
         for seed in range(ensemble):
