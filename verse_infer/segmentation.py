@@ -46,8 +46,8 @@ def merged(responses: Iterable[Response], lattice: Lattice, threshold: float) ->
             continue
         where, block = covered[0], _as_steps(covered[1])
         wins = block > np.maximum(best[where], least)
-        labels[where][wins] = response.label
-        best[where][wins] = block[wins]
+        np.copyto(labels[where], np.uint8(response.label), where=wins)
+        np.copyto(best[where], block, where=wins)
     return labels
 
 

@@ -12,11 +12,13 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from verse_infer.threads import in_threads
+
 Floats = NDArray[np.float32]
 #: ITK's recursive Gaussian needs as many voxels.
 SHORTEST_SMOOTHED_AXIS = 4
 #: Voxels turned to floats at a time.
-_SLAB_VOXELS = 2**22
+_SLAB_VOXELS = 2**20
 #: Rows of a matrix that are multiplied together: with 16 to 32, sampling a crop takes half the time of a
 #: product with the whole matrix.
 _BAND_ROWS = 24
@@ -56,14 +58,17 @@ def interpolation_matrix(positions: NDArray[np.float64], size: int) -> Floats:
 def apply_matrices(block: NDArray[Any], matrices: Sequence[Floats]) -> Floats:
     """Every axis of a block (z, y, x) times its matrix (given for x, y, z); float32, z, y, x.
 
-    A block of integers is never turned to floats as a whole.
+    A block of integers is never turned to floats as a whole, but slab by slab, in threads.
     """
     along_x, along_y, along_z = (_Bands(matrix) for matrix in matrices)
     depth = max(1, _SLAB_VOXELS // (block.shape[1] * block.shape[2]))
     planes = np.empty((len(block), along_y.rows, along_x.rows), np.float32)
-    for start in range(0, len(block), depth):
+
+    def fill(start: int) -> None:
         slab = block[start : start + depth]
         planes[start : start + depth] = _along_two(slab, along_x, along_y)
+
+    in_threads(fill, range(0, len(block), depth))
     whole = along_z.times(planes.reshape(len(planes), -1))
     return whole.reshape(along_z.rows, *planes.shape[1:])
 

@@ -23,6 +23,7 @@ from verse_infer.reading.header_geometry import checked_header, orientation_flag
 from verse_infer.reading.nifti_preamble import Preamble, read_preamble
 from verse_infer.reading.nifti_voxels import read_voxels
 from verse_infer.running.memory import GIB, scan_memory
+from verse_infer.threads import in_threads
 
 #: More voxels than any CT has (512×512×8192); asked for before any memory is.
 MOST_VOXELS = 2**31
@@ -146,18 +147,20 @@ def to_hounsfield(
 ) -> tuple[NDArray[np.int16], tuple[str, ...]]:
     """Stored values as int16 HU, C-contiguous, with flags; InputError where they cannot be HU.
 
-    stored: z, y, x. Worked slice by slice, so that no second volume of floats is needed.
+    stored: z, y, x. Worked slice by slice, so that no second volume of floats is needed, in threads.
     """
     if not (np.isfinite(slope) and np.isfinite(inter)) or slope == 0:
         raise InputError(f"{name}: expected a finite scaling, got slope {slope} and inter {inter}")
     eight_bit = stored.dtype.itemsize == 1
     hu = np.empty(stored.shape, np.int16)
-    low, high, broken = np.inf, -np.inf, 0
-    for k, plane in enumerate(stored):
-        values, unknown = _plane_values(plane, slope, inter)
-        broken += unknown
-        low, high = min(low, float(values.min())), max(high, float(values.max()))
+
+    def convert(k: int) -> tuple[float, float, int]:
+        values, unknown = _plane_values(stored[k], slope, inter)
         hu[k] = np.clip(values, AIR_HU, np.iinfo(np.int16).max)
+        return float(values.min()), float(values.max()), unknown
+
+    lows, highs, unknowns = zip(*in_threads(convert, range(len(stored))), strict=True)
+    low, high, broken = min(lows), max(highs), sum(unknowns)
     flags = _value_flags(name, low, high, eight_bit=eight_bit and (slope, inter) == (1.0, 0.0))
     if broken:
         flags = (*flags, f"{broken} voxels without a finite value set to {AIR_HU} HU")

@@ -23,6 +23,8 @@ from verse_infer.verse_files import Convention, read_centroids, write_centroids,
 logger = logging.getLogger(__name__)
 #: Longest message of a foreign library that is passed on; TensorFlow's may hold whole graphs.
 _LONGEST_MESSAGE = 300
+#: Pictures a sixth to a quarter larger than at zlib's usual 6, in two fifths of the time.
+_PNG_LEVEL = 1
 
 
 class Runner(Protocol):
@@ -149,7 +151,8 @@ def _write(case: Case, scan: CaseScan, result: CaseResult, options: CaseOptions)
     written = [names.centroids]
     if options.preview:
         with atomic_write(names.preview) as partial:
-            render_preview(scan.ct, result.mask, result.centroids).save(partial, "PNG")
+            picture = render_preview(scan.ct, result.mask, result.centroids)
+            picture.save(partial, "PNG", compress_level=_PNG_LEVEL)
         written.append(names.preview)
     write_mask(names.mask, result.mask, scan.source)
     return [*written, names.mask]

@@ -118,10 +118,11 @@ def test_a_broken_scan_is_refused_in_its_own_turn(folder):
 
 
 def test_a_system_without_another_thread_reads_in_turn(folder, readings, monkeypatch):
-    def refuse(*_):
-        raise RuntimeError("can't start new thread")
+    class NoFurtherThread(reading_ahead.ThreadPoolExecutor):
+        def submit(self, *_):
+            raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(reading_ahead.ThreadPoolExecutor, "submit", refuse)
+    monkeypatch.setattr(reading_ahead, "ThreadPoolExecutor", NoFurtherThread)
     reader = CaseReader()
     reader.following = folder / "b2.nii.gz"
     reader.read(folder / "a.nii", None)
