@@ -171,7 +171,7 @@ _COMPACT = (
         "vertebra_segmentation",
         "light",
         1.0,
-        (112, 112, 96),
+        (112, 112, 80),
         3_000,
         1e-3,
         Augmentation(
@@ -183,10 +183,12 @@ _COMPACT = (
             narrow_views=0.35,
             faded_bone=0.25,
         ),
-        crop_offset_mm=(0.0, 18.0, -4.0),
+        crop_offset_mm=(0.0, 18.0, 3.0),
         small_crops=(
             Crop((96, 96, 64), (0.0, 22.0, 2.0), labels=tuple(range(1, 8))),
-            Crop((96, 112, 80), (0.0, 18.0, -5.0), labels=(*range(8, 21), 28)),
+            Crop((96, 96, 80), (0.0, 22.0, -5.0), labels=tuple(range(8, 16))),
+            Crop((96, 112, 80), (0.0, 18.0, -5.0), labels=(*range(16, 21), 28)),
+            Crop((112, 112, 80), (0.0, 18.0, -8.0), labels=(21, 22)),
         ),
         centroid_jitter_mm=2.5,
         rate_falls=True,
