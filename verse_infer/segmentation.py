@@ -30,8 +30,11 @@ class Response:
 
 
 def segment_vertebrae(ct: Ct, centroids: Sequence[Centroid], network: Network) -> NDArray[np.uint8]:
-    """VerSe labels on the CT's grid, z, y, x; 0 is background."""
-    responses = vertebra_responses(ct, centroids, network)
+    """VerSe labels on the CT's grid, z, y, x; 0 is background.
+
+    A response is merged while the network works on the next crop.
+    """
+    responses = one_ahead(vertebra_responses(ct, centroids, network))
     return merged(responses, ct.lattice, network.weights.threshold)
 
 

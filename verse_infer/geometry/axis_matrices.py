@@ -6,6 +6,7 @@ in whole groups of rows is left out.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,14 +34,18 @@ def mean_matrix(size: int, factor: int) -> Floats:
     return matrix
 
 
+@lru_cache(maxsize=64)
 def gaussian_matrix(size: int, sigma: float) -> Floats:
     """ITK's recursive Gaussian of standard deviation sigma (voxels), its border included; (size, size).
 
-    What ITK makes of each unit vector is a column. size: at least SHORTEST_SMOOTHED_AXIS.
+    What ITK makes of each unit vector is a column. size: at least SHORTEST_SMOOTHED_AXIS. The crops of a
+    scan ask for the same few, so that they are kept; not to be written to.
     """
     unit_vectors = sitk.GetImageFromArray(np.eye(size))
     columns = sitk.RecursiveGaussian(unit_vectors, sigma, direction=1)
-    return np.asarray(sitk.GetArrayFromImage(columns), np.float32)
+    matrix = np.asarray(sitk.GetArrayFromImage(columns), np.float32)
+    matrix.flags.writeable = False
+    return matrix
 
 
 def interpolation_matrix(positions: NDArray[np.float64], size: int) -> Floats:
