@@ -34,6 +34,7 @@ TRAINING = {
     "near_weight": [0.0, 0.0, 0.0],
     "dice_loss": [False, False, False],
     "crop_offset_mm": [(0.0, 0.0, 0.0)] * 3,
+    "small_crops": [()] * 3,
     "centroid_jitter_mm": [0.0, 0.0, 0.0],
     "size": ["paper", "paper", "paper"],
 }
