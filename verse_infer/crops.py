@@ -31,11 +31,11 @@ def crop_of(crops: Sequence[Crop], label: int) -> Crop:
     return next((crop for crop in crops if label in crop.labels), crops[-1])
 
 
-def checked_size(size: Any) -> Size:
-    """x, y, z voxels that a network takes; ValueError."""
+def checked_size(size: Any, whose: str) -> Size:
+    """x, y, z voxels that a network takes; ValueError with the name of what they belong to."""
     checked = tuple(int(n) for n in size)
     if len(checked) != 3 or any(n <= 0 or n % 16 for n in checked):
-        raise ValueError(f"input_size must be three multiples of 16, got {checked}")
+        raise ValueError(f"{whose}: input_size must be three multiples of 16, got {checked}")
     return checked[0], checked[1], checked[2]
 
 
@@ -64,7 +64,7 @@ def _crop(entry: Mapping[str, Any], spacing_mm: float) -> Crop:
     labels = tuple(int(label) for label in entry["labels"])
     if not labels:
         raise ValueError("crops: expected labels in each")
-    size = checked_size(entry["input_size"])
+    size = checked_size(entry["input_size"], "crops")
     return Crop(size, _checked_offset(entry["offset_mm"], size, spacing_mm), labels)
 
 

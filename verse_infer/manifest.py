@@ -98,7 +98,7 @@ def read_manifest(weights: Path) -> Manifest:
 
 
 def _stage(stage: Stage, entry: Mapping[str, Any]) -> StageWeights:
-    size = checked_size(entry["input_size"])
+    size = checked_size(entry["input_size"], stage)
     labels = tuple(int(label) for label in entry["labels"])
     allowed = LABELS if stage == "vertebra_localisation" else (0,)
     if not labels or not set(labels) <= set(allowed) or len(set(labels)) != len(labels):

@@ -48,9 +48,9 @@ def lighten(weights: Path, config: TrainingConfig, run: Path) -> None:
 def lightened(network: keras.Model, config: TrainingConfig) -> keras.Model:
     """A network of the configuration's size, `light` or alike, from the same with linear upsampling."""
     light = build_network(config.stage, SIZES[config.size])
-    enlarging = iter(_layers(light, keras.layers.Conv3DTranspose))
-    pairs = zip(_weighted(network), _weighted(light), strict=True)
-    for layer, light_layer in pairs:
+    transposed = keras.layers.Conv3DTranspose
+    enlarging = (layer for layer in light.layers if isinstance(layer, transposed))
+    for layer, light_layer in zip(_weighted(network), _weighted(light), strict=True):
         values = layer.get_weights()
         skipped = light_layer.get_weights()[0].shape[-2] if len(values[0].shape) == 5 else None
         if skipped is not None and skipped < values[0].shape[-2]:
@@ -71,7 +71,3 @@ def _weighted(network: keras.Model) -> list[keras.layers.Layer]:
     found = [layer for layer in network.layers if layer.weights]
     kept = [layer for layer in found if not isinstance(layer, keras.layers.Conv3DTranspose)]
     return sorted(kept, key=lambda layer: type(layer).__name__)
-
-
-def _layers(network: keras.Model, kind: type[keras.layers.Layer]) -> list[keras.layers.Layer]:
-    return [layer for layer in network.layers if isinstance(layer, kind)]
