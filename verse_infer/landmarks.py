@@ -74,8 +74,9 @@ def find_candidates(
     min_distance: a maximum is the highest voxel of the cube of this half width around it.
     """
     candidates = []
-    # A vertebra is in few slices of a long spine: only these are looked at again.
-    occupied = heatmaps.values.max(axis=(1, 2)) > threshold
+    # A vertebra is in few slices of a long spine: only these are looked at again. Both axes at once
+    # take three times as long.
+    occupied = heatmaps.values.max(axis=1).max(axis=1) > threshold
     for channel, label in enumerate(heatmaps.labels):
         slices = np.flatnonzero(occupied[:, channel])
         if not len(slices):

@@ -78,6 +78,8 @@ class Pipeline:
         """
         content, block = without_air_margin(ct)
         result = self._run(content, centroids)
+        if content.hu.shape == ct.hu.shape:
+            return result
         mask = np.zeros(ct.hu.shape, np.uint8)
         mask[block] = result.mask
         return replace(result, mask=mask)
@@ -95,8 +97,9 @@ class Pipeline:
         with _timed(seconds, "vertebra segmentation"):
             mask = segment_vertebrae(ct, found, self.networks["vertebra_segmentation"])
         logger.info("vertebra segmentation: %.1f s", seconds["vertebra segmentation"])
-        flags.extend(_unsegmented(found, mask))
-        flags.extend(implausible(ct, found, mask))
+        voxels = voxel_counts(mask)
+        flags.extend(_unsegmented(found, voxels))
+        flags.extend(implausible(ct, found, voxels))
         return CaseResult(found, mask, tuple(flags), seconds, spine)
 
     def _localise(
@@ -164,8 +167,7 @@ def _inside(ct: Ct, centroids: Sequence[Centroid]) -> tuple[Centroid, ...]:
     )
 
 
-def _unsegmented(centroids: Sequence[Centroid], mask: NDArray[np.uint8]) -> Iterator[str]:
-    voxels = voxel_counts(mask)
+def _unsegmented(centroids: Sequence[Centroid], voxels: NDArray[np.intp]) -> Iterator[str]:
     for centroid in centroids:
         if not voxels[centroid.label]:
             yield f"{name_of(centroid.label)} located, but no voxel of it segmented"

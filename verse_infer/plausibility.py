@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
-from verse_infer.segmentation import voxel_counts
 
 TURNED = "orientation in the header may be wrong: "
 UNCERTAIN = "names and places are uncertain: "
@@ -44,8 +43,11 @@ def uncertain(centroids: Sequence[Centroid], usual_response: float = 0.0) -> Ite
             yield f"{UNCERTAIN}median response {median:.2f}, usual are {usual_response:g} and more"
 
 
-def implausible(ct: Ct, centroids: Sequence[Centroid], mask: NDArray[np.uint8]) -> Iterator[str]:
-    """Flags about a result; centroids: head to foot. None for a result that looks right."""
+def implausible(ct: Ct, centroids: Sequence[Centroid], voxels: NDArray[np.intp]) -> Iterator[str]:
+    """Flags about a result; none for one that looks right.
+
+    centroids: head to foot. voxels: of each label in the mask, see voxel_counts.
+    """
     if len(centroids) < 2:
         return
     lateral, posterior = _spine_from_middle(ct, centroids)
@@ -53,7 +55,7 @@ def implausible(ct: Ct, centroids: Sequence[Centroid], mask: NDArray[np.uint8]) 
         yield f"{TURNED}spine {-posterior:.0f} mm in front of the body's middle"
     elif abs(lateral) > LARGEST_LATERAL_MM and posterior < LEAST_POSTERIOR_MM:
         yield f"{TURNED}spine {abs(lateral):.0f} mm beside the body's middle"
-    growth = _growth(centroids, mask)
+    growth = _growth(centroids, voxels)
     if growth < LEAST_GROWTH:
         yield f"{TURNED}vertebrae shrink from head to foot, to {growth:.0%}"
 
@@ -73,12 +75,12 @@ def _spine_from_middle(ct: Ct, centroids: Sequence[Centroid]) -> tuple[float, fl
     return float(lateral), float(posterior)
 
 
-def _growth(centroids: Sequence[Centroid], mask: NDArray[np.uint8]) -> float:
+def _growth(centroids: Sequence[Centroid], voxels: NDArray[np.intp]) -> float:
     """Median volume of the lower half of the vertebrae over that of the upper half.
 
     1 where too few are segmented. The first and the last may be cut off and do not count.
     """
-    volumes = voxel_counts(mask)[[c.label for c in centroids]][1:-1]
+    volumes = voxels[[c.label for c in centroids]][1:-1]
     volumes = volumes[volumes > 0]
     if len(volumes) < FEWEST_VERTEBRAE:
         return 1.0

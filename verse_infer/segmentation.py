@@ -18,6 +18,8 @@ from verse_infer.prefetching import one_ahead
 from verse_infer.spine import normalised
 
 Floats = NDArray[np.float32]
+#: Responses are compared as whole numbers up to this: half the memory of float32.
+_STEPS = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +44,16 @@ def merged(responses: Iterable[Response], lattice: Lattice, threshold: float) ->
     """Labels on a lattice, z, y, x: every voxel takes the largest response above the threshold."""
     labels = np.zeros(lattice.shape, np.uint8)
     best = np.zeros(lattice.shape, np.uint16)
-    least = _as_steps(threshold)
+    least = np.uint16(threshold * _STEPS)
     for response in responses:
-        covered = bring_back(response.values, response.lattice, lattice)
+        covered = bring_back(response.values * np.float32(_STEPS), response.lattice, lattice)
         if covered is None:
             continue
-        where, block = covered[0], _as_steps(covered[1])
-        wins = block > np.maximum(best[where], least)
+        where, steps = covered[0], covered[1].astype(np.uint16)
+        wins = steps > np.maximum(best[where], least)
         np.copyto(labels[where], np.uint8(response.label), where=wins)
-        np.copyto(best[where], block, where=wins)
+        np.copyto(best[where], steps, where=wins)
     return labels
-
-
-def _as_steps(response: Floats | float) -> NDArray[np.uint16]:
-    """Responses from 0 to 1 as whole numbers from 0 to 65535: half the memory of float32."""
-    return np.asarray(np.clip(response, 0.0, 1.0) * 65535, np.uint16)
 
 
 def vertebra_responses(

@@ -22,22 +22,12 @@ STAGE_WEIGHTS: dict[Stage, StageWeights] = {
 }
 
 
-class _Eager:
-    """What a SavedModel's function gives back, as far as Network looks at it."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        self.values = values
-
-    def numpy(self) -> np.ndarray:
-        return self.values
-
-
 def fake_network(stage: Stage, answer: Callable[[np.ndarray], np.ndarray]) -> Network:
     """answer: (z, y, x, c) -> (z, y, x, outputs)."""
 
     def function(tensor):
         images = np.asarray(tensor)
-        return _Eager(np.stack([answer(image) for image in images]).astype(np.float32))
+        return np.stack([answer(image) for image in images]).astype(np.float32)
 
     return Network(STAGE_WEIGHTS[stage], (function,), "/CPU:0")
 

@@ -122,16 +122,8 @@ def test_weights_are_checked_before_tensorflow_is_set_up(tmp_path):
         load_networks(tmp_path, "gpu", "float16")
 
 
-class Answer:
-    def __init__(self, values):
-        self.values = values
-
-    def numpy(self):
-        return self.values
-
-
 def times(factor):
-    return lambda tensor: Answer(np.asarray(tensor) * factor)
+    return lambda tensor: np.asarray(tensor) * factor
 
 
 @pytest.mark.parametrize(("factors", "mean"), [((1.0,), 1.0), ((1.0, 2.0, 6.0), 3.0)])

@@ -5,6 +5,7 @@ from verse_infer.centroids import Centroid
 from verse_infer.ct import Ct
 from verse_infer.geometry.lattice import Lattice
 from verse_infer.plausibility import UNCERTAIN, implausible, uncertain
+from verse_infer.segmentation import voxel_counts
 
 GRID = Lattice((-150.0, -100.0, 0.0), (3.0, 2.0, 4.0), (100, 100, 80))
 LABELS = (17, 18, 19, 20, 21, 22, 23, 24)
@@ -22,7 +23,7 @@ def patient(*, x=0.0, y=60.0, growth=1.1):
         i, j, k = np.rint(GRID.index((x, y, z))).astype(int)
         mask[k - 3 : k + 3, j - 5 : j + 5, i - 5 : i - 5 + round(10 * growth**rank)] = label
         centroids.append(Centroid(label, (x, y, z)))
-    return Ct(hu, GRID), centroids, mask
+    return Ct(hu, GRID), centroids, voxel_counts(mask)
 
 
 @pytest.mark.parametrize("place", [{}, {"y": 5.0}, {"x": 25.0}, {"growth": 1.0}, {"growth": 0.97}])
@@ -46,11 +47,11 @@ def test_vertebrae_that_shrink_downwards_are_flagged():
 
 
 def test_too_little_is_no_reason_for_a_flag():
-    ct, centroids, mask = patient(y=-60.0, growth=0.85)
-    assert list(implausible(ct, centroids[:1], mask)) == []
-    assert list(implausible(ct, [], np.zeros_like(mask))) == []
+    ct, centroids, voxels = patient(y=-60.0, growth=0.85)
+    assert list(implausible(ct, centroids[:1], voxels)) == []
+    assert list(implausible(ct, [], np.zeros_like(voxels))) == []
     air = Ct(np.full_like(ct.hu, -1000), GRID)
-    assert len(list(implausible(air, centroids, np.zeros_like(mask)))) == 0
+    assert len(list(implausible(air, centroids, np.zeros_like(voxels)))) == 0
 
 
 @pytest.mark.parametrize(

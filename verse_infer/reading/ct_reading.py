@@ -8,9 +8,8 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from numpy.typing import NDArray
 
-from verse_infer.ct import Ct, SourceGeometry, from_source
+from verse_infer.ct import Ct, SourceGeometry, to_source
 from verse_infer.errors import InputError
 from verse_infer.geometry.grid_geometry import (
     LARGEST_REPAIR_DEG,
@@ -20,10 +19,10 @@ from verse_infer.geometry.grid_geometry import (
 )
 from verse_infer.geometry.lattice import Lattice
 from verse_infer.reading.header_geometry import checked_header, orientation_flags
+from verse_infer.reading.hounsfield import to_hounsfield
 from verse_infer.reading.nifti_preamble import Preamble, read_preamble
-from verse_infer.reading.nifti_voxels import read_voxels
+from verse_infer.reading.nifti_voxels import read_slabs
 from verse_infer.running.memory import GIB, scan_memory
-from verse_infer.threads import in_threads
 
 #: More voxels than any CT has (512×512×8192); asked for before any memory is.
 MOST_VOXELS = 2**31
@@ -35,9 +34,6 @@ LARGEST_SPACING_MM = 15.0
 SMALLEST_SPACING_MM = 0.02
 #: Longer than any patient on any table, mm.
 LARGEST_EXTENT_MM = 3000.0
-AIR_HU = -1024
-#: Real CTs reach from air to bone: a span below this cannot show both.
-SMALLEST_SPAN_HU = 200
 
 
 def read_ct(path: Path, memory_limit: int | None = None) -> Ct:
@@ -58,9 +54,9 @@ def read_ct(path: Path, memory_limit: int | None = None) -> Ct:
     flags += header_flags + _geometry_flags(path, image, geometry)
     _check_memory(path, preamble, shape, geometry, memory_limit)
     source = SourceGeometry(image.affine, shape, header, geometry.axes, geometry.flips)
-    stored = read_voxels(path, preamble).reshape(shape, order="F")
-    scaling = preamble.slope, preamble.inter
-    hu, voxel_flags = to_hounsfield(from_source(stored, source), *scaling, str(path))
+    hu = np.empty(geometry.lattice.shape, np.int16)
+    slabs, scaling = read_slabs(path, preamble), (preamble.slope, preamble.inter)
+    voxel_flags = to_hounsfield(slabs, scaling, to_source(hu, source), str(path))
     return Ct(hu, geometry.lattice, source, (*flags, *voxel_flags))
 
 
@@ -100,7 +96,7 @@ def _check_memory(
     geometry: GridGeometry,
     limit: int | None,
 ) -> None:
-    needed = scan_memory(shape, preamble.dtype.itemsize, _extent_mm(geometry.lattice))
+    needed = scan_memory(shape, _extent_mm(geometry.lattice))
     if limit is not None and needed > limit:
         raise InputError(
             f"{path}: expected a scan that takes at most {limit / GIB:.1f} GiB of memory, got one "
@@ -111,8 +107,7 @@ def _check_memory(
 def memory_needed(ct: Ct) -> int:
     """Bytes that a CT from a file takes at most: the least memory_limit that it can be read with."""
     assert ct.source is not None
-    itemsize = ct.source.header.get_data_dtype().itemsize
-    return scan_memory(ct.source.shape, itemsize, _extent_mm(ct.lattice))
+    return scan_memory(ct.source.shape, _extent_mm(ct.lattice))
 
 
 def _extent_mm(lattice: Lattice) -> tuple[float, ...]:
@@ -140,63 +135,3 @@ def _geometry_flags(path: Path, image: Any, geometry: GridGeometry) -> tuple[str
     if geometry.repair_deg > SILENT_DEG:
         flags.append(f"direction repaired: axes {geometry.repair_deg:.2f}° from perpendicular")
     return (*flags, *orientation_flags(image.header, image.shape[:3]))
-
-
-def to_hounsfield(
-    stored: NDArray[Any], slope: float, inter: float, name: str
-) -> tuple[NDArray[np.int16], tuple[str, ...]]:
-    """Stored values as int16 HU, C-contiguous, with flags; InputError where they cannot be HU.
-
-    stored: z, y, x. Worked slice by slice, so that no second volume of floats is needed, in threads.
-    """
-    if not (np.isfinite(slope) and np.isfinite(inter)) or slope == 0:
-        raise InputError(f"{name}: expected a finite scaling, got slope {slope} and inter {inter}")
-    eight_bit = stored.dtype.itemsize == 1
-    hu = np.empty(stored.shape, np.int16)
-
-    def convert(k: int) -> tuple[float, float, int]:
-        values, unknown = _plane_values(stored[k], slope, inter)
-        hu[k] = np.clip(values, AIR_HU, np.iinfo(np.int16).max)
-        return float(values.min()), float(values.max()), unknown
-
-    lows, highs, unknowns = zip(*in_threads(convert, range(len(stored))), strict=True)
-    low, high, broken = min(lows), max(highs), sum(unknowns)
-    flags = _value_flags(name, low, high, eight_bit=eight_bit and (slope, inter) == (1.0, 0.0))
-    if broken:
-        flags = (*flags, f"{broken} voxels without a finite value set to {AIR_HU} HU")
-    return hu, flags
-
-
-def _plane_values(plane: NDArray[Any], slope: float, inter: float) -> tuple[NDArray[Any], int]:
-    """One plane in HU, of a type that holds them, and how many voxels had no finite value."""
-    if plane.dtype.kind == "u" or (slope, inter) != (1.0, 0.0):
-        wide = plane.astype(np.float64)  # a value beyond the type would wrap around
-        with np.errstate(over="ignore", invalid="ignore"):
-            plane = wide * slope + inter
-    if plane.dtype.kind != "f":
-        return plane, 0
-    finite = np.isfinite(plane)
-    return np.rint(np.where(finite, plane, AIR_HU)), plane.size - int(finite.sum())
-
-
-def _value_flags(name: str, low: float, high: float, *, eight_bit: bool) -> tuple[str, ...]:
-    if low == high:
-        raise InputError(f"{name}: expected a CT, got the constant value {low:g}")
-    if eight_bit or (low >= 0 and high <= 255):
-        raise InputError(
-            f"{name}: expected Hounsfield units, got an 8-bit picture, values {low:g} to {high:g}"
-        )
-    if high - low < SMALLEST_SPAN_HU:
-        raise InputError(
-            f"{name}: expected Hounsfield units from air to bone, got values {low:g} to {high:g}"
-        )
-    flags = []
-    if low >= 0:
-        flags.append(
-            f"no value below 0 ({low:g} to {high:g}): stored with an offset of +1024? Taken as it is"
-        )
-    if low < AIR_HU:
-        flags.append(f"values below {AIR_HU} HU (down to {low:g}) set to {AIR_HU}")
-    if high > np.iinfo(np.int16).max:
-        flags.append(f"values above 32767 HU (up to {high:g}) set to 32767")
-    return tuple(flags)

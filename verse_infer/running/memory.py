@@ -5,9 +5,8 @@ import os
 from pathlib import Path
 
 GIB = 2**30
-#: Bytes per voxel beside the stored ones while a scan is read: int16 HU.
-_READING = 2
-#: Bytes per voxel while it is segmented and written: HU 2, labels 1, best response 2, sampled block 2.
+#: Bytes per voxel while a scan is segmented and written, which is more than reading takes, whatever the
+#: file stores: HU 2, labels 1, best response 2, sampled block 2.
 _WORKING = 7
 #: Edge of stage 1's voxels, mm, and bytes that a network of 64 float32 filters takes for each.
 _COARSE_MM = 8.0
@@ -31,12 +30,11 @@ def available_memory(limit_files: tuple[Path, ...] = _LIMIT_FILES) -> int:
     return min(limits)
 
 
-def scan_memory(shape: tuple[int, int, int], itemsize: int, extent_mm: tuple[float, ...]) -> int:
+def scan_memory(shape: tuple[int, int, int], extent_mm: tuple[float, ...]) -> int:
     """Bytes that one scan takes at most, from read to written, networks' own weights not counted.
 
-    shape, itemsize: of the stored voxels. extent_mm: of the scan along its axes; stage 1 looks at
-    all of it at once.
+    extent_mm: along the axes; stage 1 looks at all of it at once.
     """
-    arrays = math.prod(shape) * max(itemsize + _READING, _WORKING)
+    arrays = math.prod(shape) * _WORKING
     coarse = math.prod(16 * math.ceil(extent / _COARSE_MM / 16) for extent in extent_mm)
     return arrays + coarse * _COARSE_BYTES

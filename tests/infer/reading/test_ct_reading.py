@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from verse_infer.ct import from_source, to_source
 from verse_infer.errors import InputError
-from verse_infer.reading.ct_reading import read_ct, to_hounsfield
+from verse_infer.reading.ct_reading import read_ct
 
 ORIENTATIONS = [
     np.array(list(zip(axes, flips, strict=True)), float)
@@ -169,20 +169,6 @@ def test_unusable_affine_is_refused(saved, broken):
     path.write_bytes(header.binaryblock + bytes(raw[348:]))
     with pytest.raises(InputError, match="scan"):
         read_ct(path)
-
-
-def test_offset_scan_is_flagged_and_not_shifted():
-    hu, flags = to_hounsfield(np.arange(4000, dtype=np.int16).reshape(4, 10, 100), 1, 0, "x")
-    assert any("+1024" in flag for flag in flags)
-    assert (hu.min(), hu.max()) == (0, 3999)
-
-
-def test_odd_values_are_set_and_flagged():
-    stored = np.full((4, 4, 4), 40.0)
-    stored[0, 0, :4] = np.nan, np.inf, -3000.0, 50000.0
-    hu, flags = to_hounsfield(stored, 1, 0, "x")
-    assert hu[0, 0].tolist() == [-1024, -1024, -1024, 32767]
-    assert [flag.split()[0] for flag in flags] == ["values", "values", "2"]
 
 
 @settings(max_examples=50, deadline=None)

@@ -195,9 +195,9 @@ def test_memory_is_that_of_the_container_or_the_machine(tmp_path):
 
 
 def test_memory_of_a_scan_follows_from_its_header():
-    whole_spine = scan_memory((512, 512, 1000), 2, (400.0, 400.0, 700.0))
+    whole_spine = scan_memory((512, 512, 1000), (400.0, 400.0, 700.0))
     assert 1.5 * GIB < whole_spine < 3 * GIB
-    assert scan_memory((512, 512, 1000), 8, (400.0, 400.0, 700.0)) > whole_spine
+    assert scan_memory((512, 512, 2000), (400.0, 400.0, 1400.0)) > whole_spine
 
 
 def test_limits_have_defaults():
