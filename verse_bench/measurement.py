@@ -33,7 +33,7 @@ class Calls:
     """A stage's network calls in one scan.
 
     seconds: inside all of them. bare_seconds: what they take when nothing else is done, by the
-    shortest of repeated calls. flops: additions and multiplications of their convolutions.
+    median of repeated calls. flops: additions and multiplications of their convolutions.
     """
 
     count: int
@@ -78,7 +78,7 @@ class Setting:
     device: Device = "cpu"
     batch: int | None = None
     most: int | None = None
-    repeats: int = 3
+    repeats: int = 5
 
 
 def measurement_from(content: dict[str, Any]) -> Measurement:

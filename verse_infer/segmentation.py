@@ -3,23 +3,27 @@
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
 from verse_infer.centroids import Centroid
-from verse_infer.crops import crop_of
+from verse_infer.crops import Crop, crop_of
 from verse_infer.ct import Ct
 from verse_infer.geometry.lattice import Block, Lattice
 from verse_infer.geometry.resampling import bring_back, sample
 from verse_infer.networks import Network
 from verse_infer.prefetching import one_ahead
 from verse_infer.spine import normalised
+from verse_infer.threads import in_threads
 
 Floats = NDArray[np.float32]
 #: Responses are compared as whole numbers up to this: half the memory of float32.
 _STEPS = 65535
+#: Of a mask, when its voxels are counted.
+_PARTS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +36,8 @@ class Response:
 
 
 def segment_vertebrae(ct: Ct, centroids: Sequence[Centroid], network: Network) -> NDArray[np.uint8]:
-    """VerSe labels on the CT's grid, z, y, x; 0 is background.
-
-    A response is merged while the network works on the next crop.
-    """
-    responses = one_ahead(vertebra_responses(ct, centroids, network))
+    """VerSe labels on the CT's grid, z, y, x; 0 is background."""
+    responses = vertebra_responses(ct, centroids, network)
     return merged(responses, ct.lattice, network.weights.threshold)
 
 
@@ -61,18 +62,25 @@ def vertebra_responses(
 ) -> Iterator[Response]:
     """Responses in the order of the centroids, without those to which there is none.
 
-    Crops go through the network in batches; the next ones are sampled while it works.
+    Crops go through the network in batches. While it works, the next ones are sampled, and what is made
+    of the last responses is up to the caller.
     """
     groups = _groups(centroids, network)
-    for group, images in zip(
-        groups, one_ahead(vertebra_crops(ct, g, network) for g in groups), strict=True
-    ):
-        outputs = network.run_batch(images)
+    for group, outputs in one_ahead(_outputs(ct, groups, network)):
         for centroid, output in zip(group, outputs, strict=True):
             piece = largest_piece(output[..., 0], network.weights.threshold)
             if piece is not None:
                 lattice = crop_lattice(centroid, network).part(piece[0])
                 yield Response(centroid.label, piece[1], lattice)
+
+
+def _outputs(
+    ct: Ct, groups: Sequence[list[Centroid]], network: Network
+) -> Iterator[tuple[list[Centroid], Floats]]:
+    """Each group with what the network says of its crops."""
+    crops = one_ahead(vertebra_crops(ct, group, network) for group in groups)
+    for group, images in zip(groups, crops, strict=True):
+        yield group, network.run_batch(images)
 
 
 def _groups(centroids: Sequence[Centroid], network: Network) -> list[list[Centroid]]:
@@ -96,17 +104,21 @@ def vertebra_crops(ct: Ct, centroids: Sequence[Centroid], network: Network) -> F
     """
     weights = network.weights
     crop = crop_of(weights.crops, centroids[0].label)
-    marker = gaussian(
-        crop.size,
-        -np.asarray(crop.offset_mm) / weights.spacing_mm,
-        float(weights.options["centroid_sigma"]),
-    )
+    marker = _marker(crop, weights.spacing_mm, float(weights.options["centroid_sigma"]))
     images = np.empty((len(centroids), *marker.shape, 2), np.float32)
     images[..., 1] = marker
     for image, centroid in zip(images, centroids, strict=True):
         hu = sample(ct, crop_lattice(centroid, network), weights.smoothing_mm)
         image[..., 0] = normalised(hu, weights.intensity_divisor)
     return images
+
+
+@lru_cache(maxsize=8)
+def _marker(crop: Crop, spacing_mm: float, sigma: float) -> Floats:
+    """The Gaussian at the centroid of a crop; kept, since all scans ask for the same few."""
+    marker = gaussian(crop.size, -np.asarray(crop.offset_mm) / spacing_mm, sigma)
+    marker.flags.writeable = False
+    return marker
 
 
 def gaussian(size: tuple[int, int, int], place: NDArray[np.float64], sigma: float) -> Floats:
@@ -159,9 +171,12 @@ def _bounding_block(flags: NDArray[np.bool_]) -> Block | None:
 
 
 def voxel_counts(mask: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """Voxels of each label, 256 numbers; plane by plane, since most of a mask is empty."""
-    counts = np.zeros(256, np.intp)
-    for plane in mask:
-        counts[1:] += np.bincount(plane[plane > 0], minlength=256)[1:]
+    """Voxels of each label, 256 numbers; part by part, since most of a mask is empty."""
+    counts = np.sum(in_threads(_counts_of_part, np.array_split(mask, _PARTS)), axis=0)
     counts[0] = mask.size - counts.sum()
-    return counts
+    return np.asarray(counts, np.intp)
+
+
+def _counts_of_part(part: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Voxels of each label of a part of a mask; none of the background."""
+    return np.bincount(part[part > 0], minlength=256)

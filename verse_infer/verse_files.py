@@ -93,7 +93,18 @@ def read_centroids(
 
 
 def write_mask(path: Path, mask: NDArray[np.uint8], source: SourceGeometry) -> None:
-    """Write labels (z, y, x of the CT) as uint8 .nii.gz on the file's own grid.
+    """Write labels (z, y, x of the CT) as uint8 .nii.gz on the file's own grid; see packed_mask."""
+    write_packed(path, packed_mask(mask, source))
+
+
+def write_packed(path: Path, content: Sequence[bytes]) -> None:
+    """Write a packed mask, which appears under its name only when whole."""
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        file.writelines(content)
+
+
+def packed_mask(mask: NDArray[np.uint8], source: SourceGeometry) -> list[bytes]:
+    """Labels (z, y, x of the CT) as the pieces of a uint8 .nii.gz on the file's own grid.
 
     Affine, sform, qform, their codes, zooms and units are the source's, field by field. The bytes
     depend on the mask, the source and the kind of processor alone: gzip gets no time and no name.
@@ -111,11 +122,10 @@ def write_mask(path: Path, mask: NDArray[np.uint8], source: SourceGeometry) -> N
     header["magic"], header["vox_offset"] = b"n+1", 352
     voxels = np.asarray(to_source(mask, source), np.uint8)
     packer = isal_zlib.compressobj(_GZIP_LEVEL, isal_zlib.DEFLATED, GZIP_FORMAT)
-    with atomic_write(path) as partial, partial.open("wb") as file:
-        file.write(packer.compress(header.binaryblock + b"\0\0\0\0"))
-        for plane in np.moveaxis(voxels, 2, 0):
-            file.write(packer.compress(plane.tobytes(order="F")))
-        file.write(packer.flush())
+    pieces = [packer.compress(header.binaryblock + b"\0\0\0\0")]
+    for plane in np.moveaxis(voxels, 2, 0):
+        pieces.append(packer.compress(plane.tobytes(order="F")))
+    return [*pieces, packer.flush()]
 
 
 _GEOMETRY_FIELDS = (

@@ -146,7 +146,7 @@ _COMPACT = (
     ),
     TrainingConfig(
         "vertebra_localisation",
-        "compact",
+        "light",
         2.0,
         (80, 80, 128),
         4_000,

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +19,13 @@ from verse_infer.running.case_scan import CaseScan, stamp_of
 from verse_infer.running.cases import Case
 from verse_infer.running.reading_ahead import CaseReader
 from verse_infer.running.run_report import CaseReport
-from verse_infer.verse_files import Convention, read_centroids, write_centroids, write_mask
+from verse_infer.verse_files import (
+    Convention,
+    packed_mask,
+    read_centroids,
+    write_centroids,
+    write_packed,
+)
 
 logger = logging.getLogger(__name__)
 #: Longest message of a foreign library that is passed on; TensorFlow's may hold whole graphs.
@@ -144,17 +151,19 @@ def _given_centroids(
 
 
 def _write(case: Case, scan: CaseScan, result: CaseResult, options: CaseOptions) -> list[Path]:
-    """The mask comes last: where it is, the case is whole."""
+    """The mask comes last: where it is, the case is whole. It is packed while the preview is drawn."""
     names = case.outputs
     _check_inside(names.mask.parent, options.output)
-    write_centroids(names.centroids, result.centroids, scan.source, options.convention)
-    written = [names.centroids]
-    if options.preview:
-        with atomic_write(names.preview) as partial:
-            picture = render_preview(scan.ct, result.mask, result.centroids)
-            picture.save(partial, "PNG", compress_level=_PNG_LEVEL)
-        written.append(names.preview)
-    write_mask(names.mask, result.mask, scan.source)
+    with ThreadPoolExecutor(1) as thread:
+        packing = thread.submit(packed_mask, result.mask, scan.source)
+        write_centroids(names.centroids, result.centroids, scan.source, options.convention)
+        written = [names.centroids]
+        if options.preview:
+            with atomic_write(names.preview) as partial:
+                picture = render_preview(scan.ct, result.mask, result.centroids)
+                picture.save(partial, "PNG", compress_level=_PNG_LEVEL)
+            written.append(names.preview)
+        write_packed(names.mask, packing.result())
     return [*written, names.mask]
 
 
