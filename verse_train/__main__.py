@@ -88,7 +88,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_lighten(commands: Any) -> None:
-    light = commands.add_parser("lighten", help="begin a training of stage 3 with compact weights")
+    light = commands.add_parser("lighten", help="begin a light training with compact weights")
+    light.add_argument("--stage", choices=STAGES, required=True)
     light.add_argument("--start", type=Path, required=True, help="weights folder")
     light.add_argument("--run", type=Path, required=True, help="the training's folder")
     light.set_defaults(command=_lighten)
@@ -319,7 +320,7 @@ def _lighten(arguments: argparse.Namespace) -> int:
     from verse_train.config import CONFIGS
     from verse_train.lightening import lighten
 
-    lighten(arguments.start, CONFIGS["compact"][STAGES[2]], arguments.run)
+    lighten(arguments.start, CONFIGS["compact"][arguments.stage], arguments.run)
     return 0
 
 

@@ -31,9 +31,13 @@ _FOLDED = np.array(
 def lighten(weights: Path, config: TrainingConfig, run: Path) -> None:
     """Make a training folder whose checkpoint, at step 0, is the light network of a weights folder's.
 
-    config: of the light network. UsageError where the folder has a training, or the weights folder no
-    network of the size `compact`.
+    config: of the light network. UsageError where it is none, where the folder has a training, or the
+    weights folder no network of the size `compact`.
     """
+    if SIZES[config.size].upsampling != "transposed":
+        raise UsageError(
+            f"{config.stage}: expected a stage with a light network, got {config.size}"
+        )
     if (run / CHECKPOINT).exists():
         raise UsageError(f"{run}: expected a folder without a training")
     (network, *others) = networks_of_weights(weights, replace(config, size="compact"))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -84,4 +86,6 @@ def test_the_light_network_of_weights_is_trained_on(tmp_path, groups, monkeypatc
     assert any((a != b).any() for a, b in zip(begun, trained, strict=True))
     with pytest.raises(UsageError, match="expected a folder without a training"):
         lighten(tmp_path / "weights", config, tmp_path / "light")
+    with pytest.raises(UsageError, match="expected a stage with a light network, got tiny"):
+        lighten(tmp_path / "weights", replace(config, size="tiny"), tmp_path / "other")
     assert (tmp_path / "light" / CHECKPOINT).exists()
