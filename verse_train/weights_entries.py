@@ -5,6 +5,7 @@ from verse_infer.crops import as_options
 from verse_infer.manifest import Stage, StageWeights
 from verse_train.answers import Answer, answer_of
 from verse_train.config import CONFIGS, TrainingConfig
+from verse_train.networks import SIZES
 
 #: Best of a grid on 16 synthetic scans and one real patient that were not trained on, each at three
 #: places of the tiles. Thresholds of bodies, faint_share and the chain's last four numbers: by the scans
@@ -21,9 +22,9 @@ _COMPACT_LABELLING: dict[str, object] = {
         # By a patient of cross-validation whose bodies all had 0.2 to 0.3; without false vertebrae in
         # the views without spine.
         "faint_share": 0.6,
-        # By three faint maxima in an arm beside a spine, the surest 0.32 (compact-9); the surest body of
-        # real spines has 0.5 and more, trained on or not, of synthetic ones 0.39.
-        "sure_threshold": 0.35,
+        # By four faint maxima in an arm beside a spine, the surest 0.36 (compact-12); the surest body of
+        # spines has 0.53 and more, but for one synthetic scan with 0.37.
+        "sure_threshold": 0.42,
         "body_distance_mm": 10.0,
         "lone_threshold": 0.15,
         "lone_distance_mm": 8.0,
@@ -68,7 +69,7 @@ def stage_entry(config_name: str, stage: Stage) -> tuple[StageWeights, Answer]:
 
 
 def _options(config: TrainingConfig) -> dict[str, object]:
-    compact = config.size == "compact"
+    compact = SIZES[config.size].logarithmic
     if config.stage == "spine_localisation":
         # Of 100 synthetic and all real scans the least maximum is 0.88, of a femur 0.63.
         return {"z_margin_mm": 48.0, "least_height": 0.7 if compact else 0.0}

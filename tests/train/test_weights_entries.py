@@ -1,13 +1,19 @@
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from verse_infer.anatomy import LABELS
 from verse_infer.crops import crop_of
 from verse_infer.labelling import ChainRule, SequenceRule
 from verse_infer.labelling.bodies import BodyCandidates
+from verse_infer.manifest import read_manifest
 from verse_infer.pipeline import labelling_rule
 from verse_train.config import CONFIGS
 from verse_train.networks import STAGES
 from verse_train.weights_entries import stage_entry
+
+WEIGHTS = Path(__file__).parents[2] / "weights"
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -21,6 +27,12 @@ def test_entries_repeat_what_the_networks_were_trained_with(name, stage):
     assert entry.intensity_divisor == 2048.0
     assert all(n % 16 == 0 for n in entry.input_size)
     assert entry.labels == (LABELS if stage == "vertebra_localisation" else (0,))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_bundled_weights_have_what_export_writes(stage):
+    bundled = read_manifest(WEIGHTS).stages[stage]
+    assert replace(bundled, models=()) == stage_entry("compact", stage)[0]
 
 
 @pytest.mark.parametrize(
