@@ -13,8 +13,10 @@ from verse_infer.prefetching import one_ahead
 from verse_infer.reading.inflating import inflated
 from verse_infer.reading.nifti_preamble import Preamble, is_gzip
 
-#: Planes of a slab: enough that turning an axis writes whole cache lines, and few beside a scan.
+#: Planes of a slab: enough that turning an axis writes many neighbours at a time; of large planes fewer, so
+#: that a slab is small beside a scan.
 SLAB_PLANES = 16
+_SLAB_BYTES = 2**24
 _CHUNK = 2**20
 #: Some writers pad; a file that goes on for longer is another one than its header says.
 LONGEST_TAIL = 2**24
@@ -40,7 +42,8 @@ def read_slabs(path: Path, preamble: Preamble) -> Iterator[NDArray[Any]]:
 def _slabs(path: Path, pieces: "_Pieces", preamble: Preamble) -> Iterator[NDArray[Any]]:
     pieces.fill(np.empty(preamble.offset, np.uint8))
     found, width, height = 0, *preamble.shape[:2]
-    slab_bytes = SLAB_PLANES * width * height * preamble.dtype.itemsize
+    plane_bytes = width * height * preamble.dtype.itemsize
+    slab_bytes = plane_bytes * min(SLAB_PLANES, max(1, _SLAB_BYTES // plane_bytes))
     for start in range(0, preamble.voxel_bytes, slab_bytes):
         raw = np.empty(min(slab_bytes, preamble.voxel_bytes - start), np.uint8)
         found += pieces.fill(raw)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from verse_infer.errors import InputError
+from verse_infer.reading import nifti_voxels
 from verse_infer.reading.nifti_preamble import read_preamble
 from verse_infer.reading.nifti_voxels import LONGEST_TAIL, SLAB_PLANES, read_slabs
 
@@ -27,6 +28,14 @@ def test_slabs_are_the_volume_in_order(tmp_path, name, dtype):
     values, path = saved(tmp_path, dtype, name)
     slabs = slabs_of(path)
     assert [slab.shape[2] for slab in slabs] == [SLAB_PLANES, SLAB_PLANES, 3]
+    assert np.array_equal(np.concatenate(slabs, axis=2), values)
+
+
+def test_large_planes_come_one_by_one(tmp_path, monkeypatch):
+    values, path = saved(tmp_path)
+    monkeypatch.setattr(nifti_voxels, "_SLAB_BYTES", 5 * 6 * 2 - 1)
+    slabs = slabs_of(path)
+    assert len(slabs) == DEPTH
     assert np.array_equal(np.concatenate(slabs, axis=2), values)
 
 
