@@ -91,7 +91,7 @@ def run(plan: Plan, output: Path, figure: Path) -> None:
 def compare(scan: Path, paper: Path, plan: Plan) -> list[Measurement]:
     """All paths through one scan, one after the other."""
     settings = (
-        Setting("bundled", plan.weights, plan.device),
+        Setting("bundled", plan.weights, plan.device, runs=5),
         Setting("paper", paper, plan.device),
         Setting("reference", paper, plan.device, most=plan.most, repeats=1),
     )

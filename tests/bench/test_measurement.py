@@ -8,8 +8,10 @@ import pytest
 
 from tests.train.weights import write_weights
 from verse_bench import __main__ as bench
+from verse_bench import measurement
 from verse_bench.measurement import Setting, measure
 from verse_bench.scans import BenchScan, make_scan, read_truth
+from verse_infer.running.case_work import attempt_case
 
 SMALL = BenchScan("small", (48, 44, 60), (3.0, 3.0, 3.0), "L1", "L4")
 
@@ -61,6 +63,19 @@ def test_every_path_is_measured_from_file_to_file(scan, weights, tmp_path, path)
     assert all(calls.flops > 0 for calls in found.calls.values())
     assert found.peak_bytes > 2**26
     assert (tmp_path / "small_seg.nii.gz").is_file()
+
+
+def test_of_several_runs_the_one_of_median_time_counts(scan, weights, tmp_path, monkeypatch):
+    seconds = iter([3.0, 1.0, 2.0])
+
+    def attempted(*arguments):
+        report = attempt_case(*arguments)
+        return replace(report, seconds={**report.seconds, "total": next(seconds)})
+
+    monkeypatch.setattr(measurement, "attempt_case", attempted)
+    found = measure(scan, Setting("bundled", weights, runs=3, repeats=1), tmp_path)
+    assert found.total == 2.0
+    assert found.calls["vertebra segmentation"].count == found.vertebrae
 
 
 def test_the_command_prints_the_table_and_writes_the_json(
