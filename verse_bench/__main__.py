@@ -100,7 +100,7 @@ def compare(scan: Path, paper: Path, plan: Plan) -> list[Measurement]:
 
 def measure_growth(plan: Plan) -> dict[str, list[Measurement]]:
     """The product with ever more vertebrae, and with ever more voxels around the same ones."""
-    setting = Setting("bundled", plan.weights, plan.device, repeats=1)
+    setting = Setting("bundled", plan.weights, plan.device, runs=3, repeats=1)
     series = {"by_vertebrae": BY_VERTEBRAE, "by_volume": BY_VOLUME}
     return {
         name: [measure_apart(make_scan(s, plan.scratch / "scans"), setting, plan) for s in scans]
