@@ -23,6 +23,8 @@ STEP_MM = 4.0
 LARGEST_ANTERIOR_MM = 30.0
 LARGEST_LATERAL_MM = 60.0
 LEAST_POSTERIOR_MM = 20.0
+#: Names are counted along a column, and beside a spine one or two vertebrae may be seen with sure responses.
+FEWEST_CERTAIN = 3
 #: Vertebrae needed to speak of growth, and how much smaller the lower half may be than the upper:
 #: real ones grow about sevenfold from C3 to L5.
 FEWEST_VERTEBRAE = 6
@@ -35,8 +37,9 @@ def uncertain(centroids: Sequence[Centroid], usual_response: float = 0.0) -> Ite
     usual_response: median height of the heatmaps at the vertebrae below which their weights do not
     fall in scans they can read; 0 where it is not known.
     """
-    if len(centroids) == 1:
-        yield f"{UNCERTAIN}only one vertebra found"
+    if 0 < len(centroids) < FEWEST_CERTAIN:
+        found = "one vertebra" if len(centroids) == 1 else f"{len(centroids)} vertebrae"
+        yield f"{UNCERTAIN}only {found} found"
     elif centroids:
         median = float(np.median([c.response for c in centroids]))
         if median < usual_response:

@@ -57,7 +57,8 @@ def test_too_little_is_no_reason_for_a_flag():
 @pytest.mark.parametrize(
     ("responses", "phrase"),
     [
-        ([0.4], "only one"),
+        ([0.4], "only one vertebra found"),
+        ([0.9, 0.8], "only 2 vertebrae found"),
         ([0.1, 0.2, 0.9], "median response 0.20"),
         ([0.1, 0.6, 0.7], None),
         ([], None),
