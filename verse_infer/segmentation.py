@@ -47,7 +47,8 @@ def merged(responses: Iterable[Response], lattice: Lattice, threshold: float) ->
     best = np.zeros(lattice.shape, np.uint16)
     least = np.uint16(threshold * _STEPS)
     for response in responses:
-        covered = bring_back(response.values * np.float32(_STEPS), response.lattice, lattice)
+        values = np.clip(response.values, 0.0, 1.0) * np.float32(_STEPS)  # beyond, steps would wrap
+        covered = bring_back(values, response.lattice, lattice)
         if covered is None:
             continue
         where, steps = covered[0], covered[1].astype(np.uint16)

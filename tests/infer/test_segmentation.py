@@ -55,6 +55,11 @@ def test_a_vertebra_is_segmented_where_it_is():
     assert (mask[r > 10] == 0).all()
 
 
+def test_responses_beyond_one_count_as_one():
+    mask = segment_vertebrae(ct(), [Centroid(20, (0.0, 0.0, 0.0))], ball_network(9.0, height=1.2))
+    assert (mask[distances((0.0, 0.0, 0.0)) < 8] == 20).all()
+
+
 def test_neighbours_share_the_border_by_response():
     first, second = (0.0, 0.0, -7.0), (0.0, 0.0, 7.0)
     mask = segment_vertebrae(ct(), [Centroid(20, first), Centroid(21, second)], ball_network(9.0))
