@@ -14,17 +14,17 @@ LABEL org.opencontainers.image.title="verse" \
 
 # The host's own packages are of no use here: one virtual environment, from the lock, hashes checked.
 # What ends up in it is listed (SBOM) by a tool that does not.
-COPY requirements.txt requirements-gpu.txt requirements-sbom.txt /tmp/
-RUN if [ "$GPU" = 1 ]; then lock=requirements-gpu.txt; else lock=requirements.txt; fi \
+COPY requirements.txt requirements/gpu.txt requirements/sbom.txt /tmp/locks/
+RUN if [ "$GPU" = 1 ]; then lock=gpu.txt; else lock=requirements.txt; fi \
     && python3 -m venv /opt/venv \
-    && /opt/venv/bin/python -m pip install --no-cache-dir --require-hashes -r /tmp/$lock \
+    && /opt/venv/bin/python -m pip install --no-cache-dir --require-hashes -r /tmp/locks/$lock \
     && python3 -m venv /tmp/sbom \
-    && /tmp/sbom/bin/python -m pip install --no-cache-dir --require-hashes -r /tmp/requirements-sbom.txt \
+    && /tmp/sbom/bin/python -m pip install --no-cache-dir --require-hashes -r /tmp/locks/sbom.txt \
     && mkdir -p /opt/verse \
     && /tmp/sbom/bin/cyclonedx-py environment --output-reproducible --of JSON \
        -o /opt/verse/sbom.cdx.json /opt/venv/bin/python \
     && { dpkg-query -W > /opt/verse/debian-packages.txt || true; } \
-    && rm -rf /tmp/sbom /tmp/requirements*.txt
+    && rm -rf /tmp/sbom /tmp/locks
 
 COPY entrypoint.py /opt/verse/
 COPY verse_infer /opt/verse/verse_infer

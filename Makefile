@@ -20,11 +20,11 @@ help:  ## this list
 
 setup: $(STAMP)  ## build .venv from the locked requirements
 
-$(STAMP): requirements-dev.txt
+$(STAMP): requirements/dev.txt
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer with venv is needed (Debian: apt install python3 python3-venv)"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	touch $@
 
 run: setup  ## set up, make a sample CT, find and segment its vertebrae, compare with the truth
@@ -41,8 +41,8 @@ test-slow: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
 corpus: setup  ## bad inputs, faults around a run, isolation, container rules: each as stated
-	$(BIN)/python -m pytest -m 'slow or not slow' tests/infer/reading/test_bad_inputs.py \
-	  tests/infer/reading/test_header_properties.py tests/infer/running/test_isolation.py tests/infer/running/test_memory.py \
+	$(BIN)/python -m pytest -m 'slow or not slow' tests/infer/files/test_bad_inputs.py \
+	  tests/infer/files/test_header_properties.py tests/infer/files/test_memory.py tests/infer/batch/test_supervisor.py \
 	  tests/faults tests/whole/test_odd_patients.py tests/whole/test_determinism.py
 
 KILLS ?= 100
@@ -52,7 +52,7 @@ campaign: setup  ## kill the run KILLS times at random moments, REAL_KILLS times
 	$(BIN)/python -m tests.faults.campaign --kills $(REAL_KILLS) --real
 
 FUZZ_SECONDS ?= 60
-build/atheris: requirements-fuzz.txt
+build/atheris: requirements/fuzz.txt
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --target $@ -r $<
 	touch $@
 
@@ -67,14 +67,14 @@ bench: setup  ## seconds and memory per stage, beside the published method's; BE
 	$(BIN)/python -m verse_bench $(BENCH)
 
 # Tools that need no place in .venv get one of their own, from their lock.
-build/%-tool: requirements-%.txt
+build/%-tool: requirements/%.txt
 	$(PYTHON) -m venv --clear $@
 	$@/bin/python -m pip install --quiet --require-hashes -r $<
 	touch $@
 
 audit: build/audit-tool  ## known vulnerabilities of all locked requirements; needs pypi.org
 	$(PYTHON) .ci/audit.py build/audit-tool/bin/pip-audit \
-	  requirements.txt requirements-gpu.txt requirements-dev.txt requirements-sbom.txt
+	  requirements.txt requirements/gpu.txt requirements/dev.txt requirements/sbom.txt
 
 sbom: setup build/sbom-tool  ## list of all packages in .venv: build/sbom.cdx.json (CycloneDX)
 	build/sbom-tool/bin/cyclonedx-py environment --output-reproducible --of JSON \
@@ -99,10 +99,10 @@ image-test: setup  ## run the sample inside the image: read-only input, no netwo
 LOCK := uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
 lock:  ## renew the locked requirements from pyproject.toml
 	$(LOCK) pyproject.toml -o requirements.txt
-	$(LOCK) pyproject.toml --extra train --extra eval --extra dev -o requirements-dev.txt
-	$(LOCK) requirements-gpu.in -o requirements-gpu.txt
+	$(LOCK) pyproject.toml --extra train --extra eval --extra dev -o requirements/dev.txt
+	$(LOCK) requirements/gpu.in -o requirements/gpu.txt
 	for tool in fuzz=atheris audit=pip-audit sbom=cyclonedx-bom; do \
-	  echo "$${tool#*=}" | $(LOCK) --no-annotate - -o requirements-$${tool%%=*}.txt; done
+	  echo "$${tool#*=}" | $(LOCK) --no-annotate - -o requirements/$${tool%%=*}.txt; done
 
 clean:  ## remove what was made
 	rm -rf $(SAMPLE) build crash-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

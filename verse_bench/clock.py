@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.manifest import Stage
 from verse_infer.networks import Network, Networks
+from verse_infer.weights import Stage
 
 Floats = NDArray[np.float32]
 #: What to say instead of a network's output: (n, z, y, x, outputs), and the same.

@@ -13,11 +13,11 @@ import numpy as np
 from verse_bench.clock import Answer, Clock, bare_seconds, convolution_flops
 from verse_bench.paths import SCALED_UP, GuidedPipeline, ReferencePipeline, nothing, vertebra_sized
 from verse_bench.scans import read_truth
-from verse_infer.manifest import STAGES, Stage
+from verse_infer.batch.case import CaseOptions, Runner, attempt_case
+from verse_infer.batch.discovery import find_cases
+from verse_infer.batch.report import CaseReport
 from verse_infer.networks import Device, Network, Networks, Precision, load_networks
-from verse_infer.running.case_work import CaseOptions, Runner, attempt_case
-from verse_infer.running.cases import find_cases
-from verse_infer.running.run_report import CaseReport
+from verse_infer.weights import STAGES, Stage
 
 PathName = Literal["bundled", "paper", "reference"]
 #: The stages' names in reports.

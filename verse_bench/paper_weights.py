@@ -4,9 +4,9 @@ from pathlib import Path
 
 import keras
 
-from verse_infer.manifest import MANIFEST_NAME, Stage
+from verse_infer.weights import MANIFEST_NAME, STAGES, Stage
 from verse_train.export import StageExport, export_weights
-from verse_train.networks import SIZES, STAGES, build_network
+from verse_train.networks import SIZES, build_network
 from verse_train.weights_entries import stage_entry
 
 

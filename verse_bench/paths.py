@@ -5,9 +5,7 @@ vertebrae, whatever their networks say: random ones say nothing sensible. Every 
 of its work.
 """
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,15 +13,13 @@ import scipy.ndimage
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from verse_infer.centroids import Centroid
-from verse_infer.ct import Ct
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.ct import Centroid, Ct
+from verse_infer.grid import Lattice
 from verse_infer.landmarks import find_candidates, lattice_along, predict_heatmaps
-from verse_infer.networks import Network, Networks
-from verse_infer.pipeline import CaseResult, Pipeline
+from verse_infer.networks import Network, Networks, tile_starts
+from verse_infer.pipeline import CaseResult, Pipeline, timed
 from verse_infer.segmentation import crop_lattice, vertebra_crops
 from verse_infer.spine import SpineRegion, locate_spine, z_range_of
-from verse_infer.tiling import tile_starts
 
 Floats = NDArray[np.float32]
 #: Flag of a result whose seconds are scaled up from a part of the work.
@@ -187,11 +183,3 @@ def vertebra_sized(outputs: Floats) -> Floats:
     radius = np.sqrt(z[:, None, None] ** 2 + y[:, None] ** 2 + x**2)
     ball = np.clip(0.5 + (BALL_MM - radius) / 4.0, 0.0, 1.0)
     return np.broadcast_to(ball[None, ..., None], outputs.shape)
-
-
-@contextmanager
-def timed(seconds: dict[str, float], stage: str, share: float = 1.0) -> Iterator[None]:
-    """Note the time of a block, which does a share of a stage's work, under the stage's name."""
-    started = time.perf_counter()
-    yield
-    seconds[stage] = (time.perf_counter() - started) / share

@@ -9,11 +9,10 @@ import nibabel as nib
 import numpy as np
 
 from verse_infer.anatomy import label_of
-from verse_infer.atomic import atomic_write
-from verse_infer.centroids import Centroid
-from verse_infer.ct import Ct
-from verse_infer.geometry.lattice import Lattice
-from verse_infer.geometry.resampling import sample
+from verse_infer.ct import Centroid, Ct
+from verse_infer.files.atomic import atomic_write
+from verse_infer.grid import Lattice
+from verse_infer.resampling import sample
 from verse_train.synthetic.procedural import invent_anatomy
 from verse_train.synthetic.rendering import SAMPLE, render_ct
 from verse_train.synthetic.spine_curve import REGULAR, pose_spine

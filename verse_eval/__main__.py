@@ -18,8 +18,8 @@ from verse_eval.scan_scores import ScanScore
 from verse_eval.score_files import read_scores, write_scores, write_table
 from verse_eval.significance import FEWEST_SCANS
 from verse_eval.summaries import summarise
-from verse_infer.atomic import atomic_write
 from verse_infer.errors import UsageError, VerseError
+from verse_infer.files.atomic import atomic_write
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from verse_infer.batch.discovery import files_below
 from verse_infer.errors import UsageError
-from verse_infer.running.folder_walk import files_below
-from verse_infer.running.output_names import is_derivative
+from verse_infer.files.verse import is_derivative
 
 #: What a file holds, by its name; the first that matches counts.
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (

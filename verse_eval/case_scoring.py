@@ -10,7 +10,7 @@ from verse_eval.case_pairs import CaseFiles, CasePair, pair_cases
 from verse_eval.label_maps import Grid, LabelMap, read_grid, read_label_map
 from verse_eval.scan_scores import Annotation, ScanScore, Tasks, score_scan
 from verse_infer.errors import CentroidFileError, InputError
-from verse_infer.verse_files import Convention, read_centroids
+from verse_infer.files.verse import Convention, read_centroids
 
 logger = logging.getLogger(__name__)
 

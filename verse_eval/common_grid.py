@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from verse_eval.label_maps import LabelMap
-from verse_infer.geometry.lattice import Block, Lattice
-from verse_infer.geometry.resampling import covering_block
+from verse_infer.grid import Block, Lattice
+from verse_infer.resampling import covering_block
 
 GRID_MM = 1.0
 

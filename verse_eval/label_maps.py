@@ -16,8 +16,7 @@ from scipy import ndimage
 from verse_infer.anatomy import LABELS
 from verse_infer.ct import SourceGeometry, from_source
 from verse_infer.errors import InputError
-from verse_infer.geometry.grid_geometry import LARGEST_REPAIR_DEG, grid_geometry
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import LARGEST_REPAIR_DEG, Lattice, grid_geometry
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.centroids import Centroid
+from verse_infer.ct import Centroid
 
 #: A vertebra farther from its true place than this is not identified (Sekuboyina et al. 2021).
 IDENTIFICATION_MM = 20.0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from verse_eval.localisation import IDENTIFICATION_MM
 from verse_eval.overlap import OverlapTable
-from verse_infer.centroids import Centroid
+from verse_infer.ct import Centroid
 
 
 def match_by_overlap(table: OverlapTable) -> dict[int, int]:

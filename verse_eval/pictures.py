@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from verse_infer.atomic import atomic_write
+from verse_infer.files.atomic import atomic_write
 
 #: Told apart by colour-blind readers, too (Okabe and Ito 2008), then darker repeats.
 COLOURS = (

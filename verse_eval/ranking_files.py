@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from verse_eval.ranking import SCHEMES, Comparison, Ranking, combine_points
 from verse_eval.significance import SIGNIFICANCE
-from verse_infer.atomic import atomic_write
 from verse_infer.errors import InputError
+from verse_infer.files.atomic import atomic_write
 
 FORMAT = "verse_eval ranking"
 VERSION = 1

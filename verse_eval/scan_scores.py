@@ -12,7 +12,7 @@ from verse_eval.matching import match_vertebrae
 from verse_eval.overlap import OverlapTable, overlap_table
 from verse_eval.surfaces import SurfaceDistances, label_distances
 from verse_infer.anatomy import CRANIOCAUDAL_LABELS
-from verse_infer.centroids import Centroid
+from verse_infer.ct import Centroid
 
 NAN = float("nan")
 

@@ -20,8 +20,8 @@ from verse_eval.naming import one_level_shift
 from verse_eval.scan_scores import ScanScore, VertebraScore
 from verse_eval.summaries import Statistics, Summary, summarise
 from verse_infer.anatomy import name_of, region_of
-from verse_infer.atomic import atomic_write
 from verse_infer.errors import InputError
+from verse_infer.files.atomic import atomic_write
 
 FORMAT = "verse_eval scores"
 VERSION = 1

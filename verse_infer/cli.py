@@ -10,17 +10,17 @@ from pathlib import Path
 from types import FrameType
 
 from verse_infer import __version__
-from verse_infer.atomic import MARK
+from verse_infer.batch.case import CaseOptions
+from verse_infer.batch.discovery import find_cases
+from verse_infer.batch.messages import Ready, WorkerSetup
+from verse_infer.batch.report import CaseReport, RunSettings
+from verse_infer.batch.run import BatchOptions, Interrupted, run_batch
+from verse_infer.batch.supervisor import Limits, Worker, available_memory
 from verse_infer.errors import UsageError, VerseError
+from verse_infer.files.atomic import MARK
+from verse_infer.files.ct_reading import GIB
+from verse_infer.files.verse import CONVENTIONS
 from verse_infer.logs import set_up_logging
-from verse_infer.running.batch import BatchOptions, Interrupted, run_batch
-from verse_infer.running.case_work import CaseOptions
-from verse_infer.running.cases import find_cases
-from verse_infer.running.isolation import Limits, Worker
-from verse_infer.running.memory import GIB, available_memory
-from verse_infer.running.run_report import CaseReport, RunSettings
-from verse_infer.running.worker_messages import Ready, WorkerSetup
-from verse_infer.verse_files import CONVENTIONS
 
 logger = logging.getLogger(__name__)
 OK, USAGE, SOME_FAILED, NONE_SUCCEEDED = 0, 2, 3, 4

@@ -1,12 +1,29 @@
-"""A CT in memory: Hounsfield units on a lattice in LPS mm, and the geometry of its source file."""
+"""A CT in memory: Hounsfield units on a lattice in LPS mm, the grid of its file, and points in it.
 
-from dataclasses import dataclass
+Centroids are the hand-over between localisation, labelling, segmentation and files.
+"""
+
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
+
+
+@dataclass(frozen=True, slots=True)
+class Centroid:
+    """A vertebra's centroid (or, before labelling, a candidate for one).
+
+    label: VerSe label (anatomy.LABELS).
+    point: x, y, z in mm, LPS (x right to left, y anterior to posterior, z inferior to superior).
+    response: height of the heatmap maximum, about 0 to 1; nan where it comes from an annotation.
+    """
+
+    label: int
+    point: tuple[float, float, float]
+    response: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +51,19 @@ class Ct:
     hu: int16 Hounsfield units, z, y, x; its axes run closest to LPS (x to the left, y to
         posterior, z to superior); oblique scans keep their obliqueness in lattice.direction.
     lattice: where the voxels are, LPS mm.
-    source: how to get back to the file's own grid; None for a CT that never was a file.
     flags: remarks for the report, such as "direction repaired: 0.3° from orthonormal".
     """
 
     hu: NDArray[np.int16]
     lattice: Lattice
-    source: SourceGeometry | None = None
     flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCt(Ct):
+    """A CT read from a file. source: how to get back to the file's own grid."""
+
+    source: SourceGeometry = field(kw_only=True)
 
 
 def from_source(array: NDArray[Any], source: SourceGeometry) -> NDArray[Any]:

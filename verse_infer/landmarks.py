@@ -6,14 +6,12 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
-from verse_infer.centroids import Centroid
-from verse_infer.ct import Ct
-from verse_infer.geometry.lattice import Lattice
-from verse_infer.geometry.resampling import sample
-from verse_infer.manifest import StageWeights
-from verse_infer.networks import Network
-from verse_infer.spine import SpineRegion, normalised
-from verse_infer.tiling import predict_tiled
+from verse_infer.ct import Centroid, Ct
+from verse_infer.grid import Lattice
+from verse_infer.networks import Network, normalised, predict_tiled
+from verse_infer.resampling import sample
+from verse_infer.spine import SpineRegion
+from verse_infer.weights import StageWeights
 
 Floats = NDArray[np.float32]
 #: Voxels between the places by which a maximum's position is refined, and the farthest it may move.

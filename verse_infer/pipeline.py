@@ -1,4 +1,9 @@
-"""The three stages in order: one CT in memory, one result in memory. Touches no file."""
+"""The three stages in order: one CT in memory, one result in memory. Touches no file.
+
+What was added around a scan is left out first: outer planes of one constant value of air. Without
+that, the ends of the padding would count as the ends of the scan: its middle, at which the first
+stage looks, and its top and bottom, near which vertebrae are left out, would move.
+"""
 
 import logging
 import time
@@ -10,10 +15,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.air_margin import without_air_margin
 from verse_infer.anatomy import name_of
-from verse_infer.centroids import Centroid
-from verse_infer.ct import Ct
+from verse_infer.ct import Centroid, Ct
+from verse_infer.grid import Block
 from verse_infer.labelling import (
     ChainRule,
     LabellingRule,
@@ -23,17 +27,19 @@ from verse_infer.labelling import (
 )
 from verse_infer.labelling.bodies import BodyCandidates, find_body_candidates
 from verse_infer.landmarks import Heatmaps, find_candidates, predict_heatmaps
-from verse_infer.manifest import StageWeights
 from verse_infer.networks import Networks
-from verse_infer.plausibility import implausible, uncertain
+from verse_infer.quality import implausible, uncertain
 from verse_infer.segmentation import segment_vertebrae, voxel_counts
 from verse_infer.spine import SpineRegion, locate_spine, z_range_of
+from verse_infer.weights import StageWeights
 
 logger = logging.getLogger(__name__)
 NO_SPINE = "no spine found"
 NO_VERTEBRAE = "spine found, but no vertebra"
 OUTSIDE_SCAN = "centroids outside the scan ignored"
 END_MARGIN_MM = 10.0
+#: Padding is at most this, HU; measured air is noisy, so that no plane of it is constant.
+AIR_HU = -900
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ class Pipeline:
             found = _inside(ct, centroids)
             if len(found) < len(centroids):
                 flags.append(OUTSIDE_SCAN)
-        with _timed(seconds, "vertebra segmentation"):
+        with timed(seconds, "vertebra segmentation"):
             mask = segment_vertebrae(ct, found, self.networks["vertebra_segmentation"])
         logger.info("vertebra segmentation: %.1f s", seconds["vertebra segmentation"])
         voxels = voxel_counts(mask)
@@ -105,13 +111,13 @@ class Pipeline:
     def _localise(
         self, ct: Ct, seconds: dict[str, float], flags: list[str]
     ) -> tuple[SpineRegion | None, tuple[Centroid, ...]]:
-        with _timed(seconds, "spine localisation"):
+        with timed(seconds, "spine localisation"):
             spine = locate_spine(ct, self.networks["spine_localisation"])
         logger.info("spine localisation: %.1f s, %s", seconds["spine localisation"], spine)
         if spine is None:
             flags.append(NO_SPINE)
             return None, ()
-        with _timed(seconds, "vertebra localisation"):
+        with timed(seconds, "vertebra localisation"):
             centroids = self._locate_vertebrae(ct, spine)
         names = " ".join(name_of(c.label) for c in centroids)
         logger.info("vertebra localisation: %.1f s, %s", seconds["vertebra localisation"], names)
@@ -174,7 +180,40 @@ def _unsegmented(centroids: Sequence[Centroid], voxels: NDArray[np.intp]) -> Ite
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+def timed(seconds: dict[str, float], stage: str, share: float = 1.0) -> Iterator[None]:
+    """Note the time of a block, which does a share of a stage's work, under the stage's name."""
     started = time.perf_counter()
     yield
-    seconds[stage] = time.perf_counter() - started
+    seconds[stage] = (time.perf_counter() - started) / share
+
+
+def without_air_margin(ct: Ct) -> tuple[Ct, Block]:
+    """The scan without its constant outer planes, as a view, and where it lies: slices z, y, x."""
+    block = content_block(ct.hu)
+    return Ct(ct.hu[block], ct.lattice.part(block), ct.flags), block
+
+
+def content_block(hu: NDArray[np.int16]) -> Block:
+    """Slices z, y, x of the smallest block outside which all planes are constant air.
+
+    The whole volume where nothing else is left.
+    """
+    z, y, x = (_content(np.moveaxis(hu, axis, 0)) for axis in range(3))
+    return z, y, x
+
+
+def _content(planes: NDArray[np.int16]) -> slice:
+    """Along the first axis."""
+    first, last = 0, len(planes)
+    while first < last and _is_padding(planes[first]):
+        first += 1
+    if first == last:
+        return slice(0, len(planes))
+    while _is_padding(planes[last - 1]):
+        last -= 1
+    return slice(first, last)
+
+
+def _is_padding(plane: NDArray[np.int16]) -> bool:
+    value = plane.flat[0]
+    return bool(value <= AIR_HU and (plane == value).all())

@@ -9,15 +9,12 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
-from verse_infer.centroids import Centroid
-from verse_infer.crops import Crop, crop_of
-from verse_infer.ct import Ct
-from verse_infer.geometry.lattice import Block, Lattice
-from verse_infer.geometry.resampling import bring_back, sample
-from verse_infer.networks import Network
-from verse_infer.prefetching import one_ahead
-from verse_infer.spine import normalised
-from verse_infer.threads import in_threads
+from verse_infer.concurrency import in_threads, one_ahead
+from verse_infer.ct import Centroid, Ct
+from verse_infer.grid import Block, Lattice
+from verse_infer.networks import Network, normalised
+from verse_infer.resampling import bring_back, sample
+from verse_infer.weights import Crop, crop_of
 
 Floats = NDArray[np.float32]
 #: Responses are compared as whole numbers up to this: half the memory of float32.

@@ -7,9 +7,9 @@ import scipy.ndimage
 from numpy.typing import NDArray
 
 from verse_infer.ct import Ct
-from verse_infer.geometry.lattice import Lattice
-from verse_infer.geometry.resampling import sample
-from verse_infer.networks import Network
+from verse_infer.grid import Lattice
+from verse_infer.networks import Network, normalised
+from verse_infer.resampling import sample
 
 Floats = NDArray[np.float32]
 #: Separate pieces of the heatmap (a spine interrupted by metal) count if they weigh at least this
@@ -61,11 +61,6 @@ def coarse_lattice(scan: Lattice, network: Network) -> Lattice:
     needed = np.ceil((high - low) / spacing / 16).astype(int) * 16
     size = np.maximum(needed, network.weights.input_size)
     return Lattice.centred(((low + high) / 2).tolist(), spacing, size.tolist())
-
-
-def normalised(hu: Floats, divisor: float) -> Floats:
-    """HU / divisor, clamped to [-1, 1]."""
-    return np.asarray(np.clip(hu / np.float32(divisor), -1.0, 1.0), np.float32)
 
 
 def region_of_heatmap(

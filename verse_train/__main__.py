@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verse_infer.errors import UsageError, VerseError
-from verse_infer.manifest import STAGES
+from verse_infer.weights import STAGES
 
 if TYPE_CHECKING:
     from verse_train.synthetic.bending import Configuration

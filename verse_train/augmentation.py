@@ -11,7 +11,7 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_train.config import Augmentation
 
 Floats = NDArray[np.float32]

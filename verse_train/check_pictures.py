@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from verse_eval.case_pairs import CaseFiles, pair_cases
 from verse_eval.label_maps import read_grid, read_label_map
-from verse_infer.centroids import Centroid
-from verse_infer.ct import Ct, SourceGeometry
-from verse_infer.preview import render_preview
-from verse_infer.reading.ct_reading import read_ct
-from verse_infer.verse_files import read_centroids
+from verse_infer.ct import Centroid, Ct, SourceGeometry
+from verse_infer.files.ct_reading import read_ct
+from verse_infer.files.preview import render_preview
+from verse_infer.files.verse import read_centroids
 from verse_train.check import Comparison
 
 

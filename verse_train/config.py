@@ -6,8 +6,7 @@ made for a processor with few cores: small networks, smaller samples, Adam with 
 
 from dataclasses import dataclass
 
-from verse_infer.crops import Crop, crop_of
-from verse_train.networks import STAGES, Stage
+from verse_infer.weights import STAGES, Crop, Stage, crop_of
 
 
 @dataclass(frozen=True, slots=True)

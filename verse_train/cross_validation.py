@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 
 from verse_infer.errors import InputError, UsageError
-from verse_infer.manifest import STAGES, Stage
+from verse_infer.weights import STAGES, Stage
 from verse_train.check import Comparison, compare
 from verse_train.config import CONFIGS
 from verse_train.datasets import AnnotatedScan, find_scans

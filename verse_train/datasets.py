@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from verse_infer.batch.discovery import files_below
 from verse_infer.errors import InputError
-from verse_infer.running.folder_walk import files_below
-from verse_infer.verse_files import Convention
+from verse_infer.files.verse import Convention
 
 logger = logging.getLogger(__name__)
 

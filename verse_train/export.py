@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from verse_infer.errors import UsageError
-from verse_infer.manifest import (
+from verse_infer.weights import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
     STAGES,

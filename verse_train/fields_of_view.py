@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_infer.anatomy import CRANIOCAUDAL_LABELS, label_of
-from verse_infer.centroids import Centroid
+from verse_infer.ct import Centroid
 from verse_train.prepared import PreparedCase
 
 #: Distance of a vertebra's centre to a cut, as a share of the distance to its neighbours: from 0.9

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_infer.errors import UsageError
-from verse_infer.manifest import read_manifest
 from verse_infer.networks import check_files
+from verse_infer.weights import read_manifest
 from verse_train.answers import FINISH, answer_of
 from verse_train.config import TrainingConfig
 from verse_train.export import in_float32

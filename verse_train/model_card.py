@@ -9,7 +9,7 @@ from typing import Any
 import h5py  # type: ignore[import-untyped]
 
 from verse_infer.errors import UsageError
-from verse_infer.manifest import MANIFEST_NAME, STAGES, Stage, read_manifest
+from verse_infer.weights import MANIFEST_NAME, STAGES, Stage, read_manifest
 from verse_train.training import CHECKPOINT, PATIENTS, trained_patients
 
 #: What a card must say and no training records, as headings, each with what belongs below it.

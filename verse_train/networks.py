@@ -12,14 +12,8 @@ from typing import Any, Literal
 import keras
 
 from verse_infer.anatomy import VERTEBRAE
+from verse_infer.weights import Stage
 from verse_train.layers import InstanceNormalization, NamedHeatmaps, NamedLogits, Upsampling3D
-
-Stage = Literal["spine_localisation", "vertebra_localisation", "vertebra_segmentation"]
-STAGES: tuple[Stage, ...] = (
-    "spine_localisation",
-    "vertebra_localisation",
-    "vertebra_segmentation",
-)
 
 Tensor = Any
 

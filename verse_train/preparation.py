@@ -10,13 +10,12 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.centroids import Centroid
-from verse_infer.ct import Ct, from_source
+from verse_infer.ct import Centroid, Ct, SourceCt, from_source
 from verse_infer.errors import InputError
-from verse_infer.geometry.lattice import Lattice
-from verse_infer.geometry.resampling import sample
-from verse_infer.reading.ct_reading import read_ct
-from verse_infer.verse_files import read_centroids
+from verse_infer.files.ct_reading import read_ct
+from verse_infer.files.verse import read_centroids
+from verse_infer.grid import Lattice
+from verse_infer.resampling import sample
 from verse_train.datasets import AnnotatedScan
 from verse_train.prepared import PreparedCase, save_prepared
 
@@ -83,8 +82,6 @@ def prepared_scan(
 ) -> PreparedCase:
     """The scan at an isotropic spacing; whole: as in prepare_scan."""
     ct = read_ct(scan.ct)
-    if ct.source is None:
-        raise InputError(f"{scan.ct}: expected a CT read from a file")
     centroids = read_centroids(scan.centroids, ct.source, scan.convention)
     cut = read_centroids(scan.cut, ct.source, "verse") if scan.cut else ()
     lattice = _around(ct, () if whole else (*centroids, *cut), spacing_mm)
@@ -96,10 +93,10 @@ def prepared_scan(
     return PreparedCase(scan.name, scan.patient, hu, mask, centroids, cut, lattice)
 
 
-def _read_mask(path: Path, ct: Ct) -> NDArray[np.uint8]:
+def _read_mask(path: Path, ct: SourceCt) -> NDArray[np.uint8]:
     """VerSe labels on the grid of the CT's file, i, j, k; InputError if it has another grid."""
     image = nib.load(path)
-    if ct.source is None or image.shape != ct.source.shape:
+    if image.shape != ct.source.shape:
         raise InputError(f"{path}: expected the grid of its CT, got one of {image.shape} voxels")
     return np.asarray(image.dataobj).astype(np.uint8)
 

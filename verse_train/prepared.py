@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.centroids import Centroid
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.ct import Centroid
+from verse_infer.files.atomic import atomic_write
+from verse_infer.grid import Lattice
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,7 @@ class PreparedCase:
 
 def save_prepared(path: Path, case: PreparedCase) -> None:
     """Write one case; the file appears under its name only when whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
             name=np.array(case.name),
@@ -51,7 +50,6 @@ def save_prepared(path: Path, case: PreparedCase) -> None:
             origin=np.array(case.lattice.origin),
             spacing=np.array(case.lattice.spacing),
         )
-    partial.rename(path)
 
 
 def load_prepared(path: Path) -> PreparedCase:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_infer.anatomy import LABELS
-from verse_infer.centroids import Centroid
+from verse_infer.ct import Centroid
 from verse_infer.errors import InputError
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_infer.segmentation import gaussian
 from verse_train.augmentation import SpatialMap, change_intensities, random_map, sample_volume
 from verse_train.config import TrainingConfig

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_infer.anatomy import CRANIOCAUDAL_LABELS, label_of
-from verse_infer.centroids import Centroid
-from verse_infer.ct import Ct
+from verse_infer.batch.discovery import find_cases
+from verse_infer.ct import Centroid, Ct
 from verse_infer.errors import InputError
-from verse_infer.geometry.lattice import Lattice
-from verse_infer.preview import render_preview
-from verse_infer.running.cases import find_cases
+from verse_infer.files.preview import render_preview
+from verse_infer.grid import Lattice
 from verse_train.datasets import AnnotatedScan
 from verse_train.preparation import prepared_scan
 from verse_train.prepared import PreparedCase, save_prepared

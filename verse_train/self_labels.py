@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_infer.anatomy import name_of
-from verse_infer.centroids import Centroid
-from verse_infer.ct import Ct
+from verse_infer.ct import Centroid, Ct
+from verse_infer.files.ct_reading import read_ct
+from verse_infer.files.preview import render_preview
 from verse_infer.networks import Network
-from verse_infer.preview import render_preview
-from verse_infer.reading.ct_reading import read_ct
 from verse_infer.segmentation import Response, crop_lattice, largest_piece, merged, vertebra_crops
 from verse_train.datasets import AnnotatedScan
 from verse_train.preparation import prepared_scan

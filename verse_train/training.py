@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_infer.anatomy import VERTEBRAE
-from verse_infer.atomic import atomic_write
 from verse_infer.errors import UsageError
-from verse_infer.manifest import MANIFEST_NAME
+from verse_infer.files.atomic import atomic_write
+from verse_infer.weights import MANIFEST_NAME
 from verse_train.answers import FINISH, answer_of
 from verse_train.batches import endless_batches, fixed_batches
 from verse_train.callbacks import (

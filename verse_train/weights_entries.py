@@ -1,8 +1,7 @@
 """What the manifest says of each stage's networks besides their files."""
 
 from verse_infer.anatomy import LABELS
-from verse_infer.crops import as_options
-from verse_infer.manifest import Stage, StageWeights
+from verse_infer.weights import Stage, StageWeights, as_options
 from verse_train.answers import Answer, answer_of
 from verse_train.config import CONFIGS, TrainingConfig
 from verse_train.networks import SIZES

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.infer.fakes import STAGE_WEIGHTS, fake_networks
+from tests.helpers.fake_networks import STAGE_WEIGHTS, fake_networks
 from verse_bench.clock import Clock, bare_seconds, convolution_flops
 from verse_infer.networks import Network, _load
 from verse_train.export import save_frozen

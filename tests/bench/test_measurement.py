@@ -6,12 +6,12 @@ from dataclasses import replace
 import nibabel as nib
 import pytest
 
-from tests.train.weights import write_weights
+from tests.helpers.tiny_weights import write_weights
 from verse_bench import __main__ as bench
 from verse_bench import measurement
 from verse_bench.measurement import Setting, measure
 from verse_bench.scans import BenchScan, make_scan, read_truth
-from verse_infer.running.case_work import attempt_case
+from verse_infer.batch.case import attempt_case
 
 SMALL = BenchScan("small", (48, 44, 60), (3.0, 3.0, 3.0), "L1", "L4")
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.infer.fakes import fake_networks
+from tests.helpers.fake_networks import fake_networks
 from verse_bench.paths import (
     SCALED_UP,
     GuidedPipeline,
@@ -17,9 +17,8 @@ from verse_bench.paths import (
     with_overlap,
 )
 from verse_infer.anatomy import LABELS
-from verse_infer.centroids import Centroid
-from verse_infer.ct import Ct
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.ct import Centroid, Ct
+from verse_infer.grid import Lattice
 
 GRID = Lattice((-60.0, -60.0, -200.0), (1.5, 1.5, 2.0), (80, 80, 200))
 TRUTH = tuple(Centroid(20 + i, (0.0, 3.0 * i, 60.0 - 34.0 * i)) for i in range(4))

@@ -22,8 +22,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from tests.faults.outputs import digests, faults_of, partial_files, recorded_outputs
-from tests.infer.fake_command import ROOT, fake_command
+from tests.helpers.fake_command import ROOT, fake_command
+from tests.helpers.outputs import digests, faults_of, partial_files, recorded_outputs
 from verse_train.synthetic.sample import write_sample
 
 SCANS = 16

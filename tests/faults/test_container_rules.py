@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.outputs import partial_files
-from tests.faults.sandbox import STRANGER, closed_above, in_sandbox, sandboxed
-from tests.infer.fake_command import ROOT, fake_command
-from tests.infer.running.test_batch import files, report, scans
-from verse_infer.running.temporary import NAME
+from tests.helpers.batches import files, report, scans
+from tests.helpers.fake_command import ROOT, fake_command
+from tests.helpers.outputs import partial_files
+from tests.helpers.sandbox import STRANGER, closed_above, in_sandbox, sandboxed
+from verse_infer.batch.supervisor import TEMPORARY_NAME
 from verse_train.synthetic.sample import write_sample
 
 
@@ -87,7 +87,7 @@ def test_a_container_that_is_stopped_ends_at_once_and_cleanly(tmp_path):
 def test_libraries_get_a_temporary_folder_and_leave_none(tmp_path):
     """Importing TensorFlow fails where there is none."""
     source, output = scans(tmp_path / "in", "a.nii"), tmp_path / "out"
-    (output / NAME / "left").mkdir(parents=True)
+    (output / TEMPORARY_NAME / "left").mkdir(parents=True)
     command = [sys.executable, str(ROOT / "entrypoint.py"), "--input", source, "--output", output]
     process = in_sandbox([*command, "--weights", tmp_path], output, cwd=ROOT, timeout=120)
     assert "manifest.json: no such file" in process.stderr

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.mounts import small_disk
-from tests.faults.outputs import faults_of, partial_files
-from tests.infer.fake_command import ROOT, fake_command
-from tests.infer.running.test_batch import FakePipeline, files, report, run, scans
-from verse_infer import atomic
+from tests.helpers.batches import FakePipeline, files, report, run, scans
+from tests.helpers.fake_command import ROOT, fake_command
+from tests.helpers.mounts import small_disk
+from tests.helpers.outputs import faults_of, partial_files
 from verse_infer.errors import UsageError
+from verse_infer.files import atomic
 
 
 def start(source, output, *arguments, slow_s=0.0):

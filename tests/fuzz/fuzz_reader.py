@@ -14,8 +14,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["verse_infer", "nibabel"]):
-    from tests.infer.reading.bad_inputs import BAD_INPUTS
-    from tests.infer.reading.reader_contract import read_or_refuse
+    from tests.helpers.bad_inputs import BAD_INPUTS
+    from tests.helpers.reader_contract import read_or_refuse
 
 ROOM = Path(tempfile.mkdtemp(prefix="verse-fuzz-"))
 LARGEST_SEED = 2**14

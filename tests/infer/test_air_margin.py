@@ -3,11 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.infer.test_pipeline import marked_ct, networks
-from verse_infer.air_margin import content_block, without_air_margin
+from tests.helpers.marked_ct import marked_ct, networks
 from verse_infer.ct import Ct
-from verse_infer.geometry.lattice import Lattice
-from verse_infer.pipeline import Pipeline, PipelineOptions
+from verse_infer.grid import Lattice
+from verse_infer.pipeline import Pipeline, PipelineOptions, content_block, without_air_margin
 
 margins = st.lists(st.integers(0, 4), min_size=6, max_size=6)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from verse_infer import cli
-from verse_infer.running.run_report import CaseReport
+from verse_infer.batch.report import CaseReport
 
 ROOT = Path(__file__).resolve().parents[2]
 

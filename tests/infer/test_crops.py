@@ -1,6 +1,6 @@
 import pytest
 
-from verse_infer.crops import Crop, as_options, crop_of, crops_from
+from verse_infer.weights import Crop, as_options, crop_of, crops_from
 
 SMALL = Crop((16, 32, 48), (0.0, 8.0, -4.0), labels=(1, 2, 28))
 OPTIONS = {"crop_offset_mm": [0, 18, -4], "crops": as_options([SMALL])}

@@ -5,11 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verse_infer.geometry.lattice import Lattice
+from tests.helpers.fake_networks import STAGE_WEIGHTS
+from verse_infer.grid import Lattice
 from verse_infer.landmarks import Heatmaps, find_candidates, lattice_along
 from verse_infer.spine import SpineRegion
-
-from .fakes import STAGE_WEIGHTS
 
 LATTICE = Lattice((10.0, -20.0, 30.0), (2.0, 2.0, 2.0), (20, 24, 28))
 

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.fake_networks import STAGE_WEIGHTS, fake_networks
 from verse_infer import networks
 from verse_infer.errors import UsageError, WeightsError
 from verse_infer.networks import Network, load_networks, processor_flags
-
-from .fakes import STAGE_WEIGHTS, fake_networks
 
 AMX, PLAIN = frozenset({"fpu", "amx_bf16"}), frozenset({"fpu", "avx2"})
 

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from verse_infer.centroids import Centroid
-from verse_infer.crops import Crop, as_options
-from verse_infer.ct import Ct
-from verse_infer.geometry.lattice import Lattice
+from tests.helpers.fake_networks import fake_network
+from tests.helpers.itk_resampling import itk_image, itk_resample
+from verse_infer.ct import Centroid, Ct
+from verse_infer.grid import Lattice
 from verse_infer.segmentation import (
     crop_lattice,
     gaussian,
@@ -14,9 +14,7 @@ from verse_infer.segmentation import (
     segment_vertebrae,
     voxel_counts,
 )
-
-from .fakes import fake_network
-from .geometry.itk_resampling import itk_image, itk_resample
+from verse_infer.weights import Crop, as_options
 
 GRID = Lattice((-40.0, -40.0, -60.0), (0.8, 1.0, 1.5), (100, 80, 80))
 

@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.helpers.fake_networks import fake_network
 from verse_infer.ct import Ct
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_infer.spine import (
     coarse_lattice,
     locate_spine,
@@ -12,8 +13,6 @@ from verse_infer.spine import (
     whole_scan_region,
     z_range_of,
 )
-
-from .fakes import fake_network
 
 LATTICE = Lattice((0.0, 0.0, 0.0), (8.0, 8.0, 8.0), (16, 16, 16))
 

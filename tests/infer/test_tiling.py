@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verse_infer.tiling import predict_tiled, tile_starts
+from verse_infer.networks import predict_tiled, tile_starts
 
 
 @given(st.integers(1, 2000), st.integers(1, 300), st.data())

@@ -1,12 +1,12 @@
 import keras
 import pytest
 
+from tests.helpers.training_cases import TINY, TINY_LIGHT, TINY_PLAIN, ball_case
 from verse_train import training
 from verse_train.feed import CaseGroup
 from verse_train.networks import SIZES, NetworkSize
 from verse_train.prepared import save_prepared
 
-from .cases import TINY, TINY_LIGHT, TINY_PLAIN, ball_case
 from .trainings import FeedInProcess
 
 

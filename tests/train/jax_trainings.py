@@ -13,12 +13,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from verse_infer.weights import STAGES
 from verse_train import training
 from verse_train.config import CONFIGS
 from verse_train.export import in_float32
 from verse_train.feed import CaseGroup
 from verse_train.frozen import networks_of_weights
-from verse_train.networks import SIZES, STAGES, NetworkSize
+from verse_train.networks import SIZES, NetworkSize
 
 from .trainings import FeedInProcess, config_of, settings
 

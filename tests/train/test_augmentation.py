@@ -4,11 +4,10 @@ import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verse_infer.geometry.lattice import Lattice
+from tests.helpers.training_cases import voxel_points
+from verse_infer.grid import Lattice
 from verse_train.augmentation import change_intensities, random_map, sample_volume
 from verse_train.config import CONFIGS, Augmentation
-
-from .cases import voxel_points
 
 NOTHING = Augmentation(rotation_deg=0, scale=0, intensity_scale=0, intensity_shift=0)
 STRONG = Augmentation(

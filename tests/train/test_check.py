@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.evaluation.scenes import (
+from tests.helpers.scenes import (
     L1,
     L2,
     L3,
@@ -12,7 +12,7 @@ from tests.evaluation.scenes import (
     save_mask,
 )
 from verse_infer.errors import InputError, UsageError
-from verse_infer.preview import TRUE
+from verse_infer.files.preview import TRUE
 from verse_train.__main__ import main
 from verse_train.check import compare, summary
 

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.training_cases import ball_case
 from verse_infer.errors import InputError, UsageError
+from verse_infer.weights import STAGES
 from verse_train import cross_validation
 from verse_train.config import CONFIGS
 from verse_train.cross_validation import Plan, cross_validate, folds_of, train_fold
 from verse_train.datasets import AnnotatedScan
-from verse_train.networks import SIZES, STAGES, build_network
+from verse_train.networks import SIZES, build_network
 from verse_train.prepared import save_prepared
 from verse_train.training import CHECKPOINT, PATIENTS
 
-from .cases import ball_case
 from .trainings import log_of
 
 

@@ -6,15 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.helpers.tiny_weights import write_weights
+from tests.helpers.training_cases import TINY
+from verse_infer.weights import STAGES
 from verse_train import training
 from verse_train.config import CONFIGS
 from verse_train.export import in_float32, save_frozen
-from verse_train.networks import STAGES, build_network, penalise_kernels
+from verse_train.networks import build_network, penalise_kernels
 from verse_train.training import kernel_penalty, load_network, train, training_model
 
-from .cases import TINY
 from .trainings import config_of, log_of, settings
-from .weights import write_weights
 
 pytestmark = pytest.mark.usefixtures("tiny_sizes")
 VOXELS = 16 * 16 * 16  # of a sample of config_of

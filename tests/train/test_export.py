@@ -7,18 +7,17 @@ import keras
 import numpy as np
 import pytest
 
+from tests.helpers.tiny_weights import tiny_exports, write_weights
+from tests.helpers.training_cases import TINY
 from verse_infer.errors import UsageError, WeightsError
-from verse_infer.manifest import MANIFEST_NAME, folder_checksum, read_manifest
 from verse_infer.networks import load_networks
+from verse_infer.weights import MANIFEST_NAME, STAGES, folder_checksum, read_manifest
 from verse_train import export
 from verse_train.config import CONFIGS
 from verse_train.export import export_weights, in_float32, save_frozen
 from verse_train.losses import shares
-from verse_train.networks import STAGES, build_network
+from verse_train.networks import build_network
 from verse_train.training import networks_to_export
-
-from .cases import TINY
-from .weights import tiny_exports, write_weights
 
 FACTS = {"data": ["synthetic"], "date": "2026-11-21"}
 

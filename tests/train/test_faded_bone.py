@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
+from tests.helpers.training_cases import BACKGROUND_HU, VERTEBRA_HU, ball_case
 from verse_train.faded_bone import INSIDE_HU, faded
-
-from .cases import BACKGROUND_HU, VERTEBRA_HU, ball_case
 
 
 def test_the_inside_fades_and_the_shell_and_everything_else_stay():

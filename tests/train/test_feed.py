@@ -4,12 +4,11 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from tests.helpers.training_cases import ball_case
 from verse_infer.errors import InputError, UsageError
 from verse_train.config import Augmentation, TrainingConfig
 from verse_train.feed import CaseGroup, Feed, case_group, held_group, numbered_sample
 from verse_train.prepared import save_prepared
-
-from .cases import ball_case
 
 CONFIG = TrainingConfig(
     "vertebra_localisation", "compact", 8.0, (16, 16, 16), 1, 1e-3, Augmentation()

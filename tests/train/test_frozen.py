@@ -8,18 +8,18 @@ import keras
 import numpy as np
 import pytest
 
+from tests.helpers.tiny_weights import tiny_exports, write_weights
+from tests.helpers.training_cases import TINY, TINY_LIGHT, TINY_PLAIN
 from verse_infer.errors import UsageError, WeightsError
-from verse_infer.manifest import read_manifest
+from verse_infer.weights import STAGES, read_manifest
 from verse_train import __main__ as command
 from verse_train.config import CONFIGS
 from verse_train.export import StageExport, export_weights
 from verse_train.frozen import networks_of_weights
-from verse_train.networks import SIZES, STAGES, build_network
+from verse_train.networks import SIZES, build_network
 from verse_train.training import CHECKPOINT, PATIENTS, train, trained_patients
 
-from .cases import TINY, TINY_LIGHT, TINY_PLAIN
 from .trainings import FeedInProcess, config_of, settings
-from .weights import tiny_exports, write_weights
 
 BUNDLED = Path(__file__).parents[2] / "weights"
 pytestmark = pytest.mark.usefixtures("tiny_sizes")

@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers.training_cases import ball_case
+from verse_infer.weights import STAGES
 from verse_train import training
 from verse_train.answers import FINISH, answer_of
 from verse_train.export import save_frozen
-from verse_train.networks import SIZES, STAGES
+from verse_train.networks import SIZES
 from verse_train.prepared import save_prepared
 from verse_train.training import load_network, train
 
-from .cases import ball_case
 from .jax_trainings import CONFIGURATIONS, NETWORKS, PRECISIONS, SPINE, STEPS, image_of
 from .trainings import FeedInProcess, log_of, settings
 

@@ -4,15 +4,16 @@ import keras
 import numpy as np
 import pytest
 
+from tests.helpers.tiny_weights import write_weights
+from tests.helpers.training_cases import TINY
 from verse_infer.errors import UsageError
+from verse_infer.weights import STAGES
 from verse_train.layers import Upsampling3D
 from verse_train.lightening import lighten, lightened, transposed_kernel
-from verse_train.networks import SIZES, STAGES, build_network
+from verse_train.networks import SIZES, build_network
 from verse_train.training import CHECKPOINT, load_network, train
 
-from .cases import TINY
 from .trainings import config_of, settings
-from .weights import write_weights
 
 pytestmark = pytest.mark.usefixtures("tiny_sizes")
 

@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import pytest
 
+from tests.helpers.tiny_weights import write_weights
 from verse_infer.errors import UsageError
+from verse_infer.weights import STAGES
 from verse_train import __main__ as command
 from verse_train.config import CONFIGS
 from verse_train.export import CARD_NAME
 from verse_train.model_card import model_card, steps_done
-from verse_train.networks import STAGES
 from verse_train.training import PATIENTS, train
 
 from .trainings import config_of, settings
-from .weights import write_weights
 
 SPINE = STAGES[0]
 LEFT_OPEN = ("Licences", "Scores", "Limits")

@@ -2,13 +2,12 @@ import keras
 import numpy as np
 import pytest
 
+from tests.helpers.training_cases import TINY, TINY_LIGHT, TINY_PLAIN
 from verse_infer.anatomy import VERTEBRAE
-from verse_infer.manifest import STAGES as MANIFEST_STAGES
+from verse_infer.weights import STAGES
 from verse_train.config import CONFIGS
 from verse_train.losses import shares
-from verse_train.networks import SIZES, STAGES, NetworkSize, build_network
-
-from .cases import TINY, TINY_LIGHT, TINY_PLAIN
+from verse_train.networks import SIZES, NetworkSize, build_network
 
 NETWORK_SIZES = {"logarithmic": TINY, "plain": TINY_PLAIN, "light": TINY_LIGHT}
 CHANNELS = {
@@ -20,10 +19,6 @@ CHANNELS = {
 
 def image_of(shape, channels):
     return np.random.default_rng(0).uniform(-1, 1, (1, *shape, channels)).astype(np.float32)
-
-
-def test_training_and_inference_name_the_same_stages():
-    assert STAGES == MANIFEST_STAGES
 
 
 @pytest.mark.parametrize("size", NETWORK_SIZES)

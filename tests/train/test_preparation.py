@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from verse_infer.errors import InputError
+from verse_infer.weights import STAGES
 from verse_train import __main__ as command
 from verse_train.config import CONFIGS
 from verse_train.datasets import find_scans
-from verse_train.networks import STAGES
 from verse_train.preparation import prepare_scan
 from verse_train.prepared import load_prepared
 

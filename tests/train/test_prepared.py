@@ -3,9 +3,8 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from tests.helpers.training_cases import ball_case
 from verse_train.prepared import load_prepared, save_prepared
-
-from .cases import ball_case
 
 
 def same(one, other):

@@ -3,23 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.helpers.drawn_samples import config_of, sample_of
 from verse_infer.errors import InputError
-from verse_train.config import Augmentation, TrainingConfig
-from verse_train.networks import STAGES
+from verse_infer.weights import STAGES
 from verse_train.sample_checks import check_samples, near_targets
-from verse_train.samples import Sample, draw_sample
-
-from .cases import ball_case
-
-NOTHING = Augmentation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-
-
-def config_of(stage):
-    return TrainingConfig(stage, "compact", 4.0, (24, 24, 44), 1, 1e-3, NOTHING, sigma=2.0)
-
-
-def sample_of(stage):
-    return draw_sample(ball_case(), config_of(stage), np.random.default_rng(0))
+from verse_train.samples import Sample
 
 
 @pytest.mark.parametrize("stage", STAGES)

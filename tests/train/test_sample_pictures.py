@@ -1,9 +1,8 @@
 import numpy as np
 
+from tests.helpers.drawn_samples import config_of, sample_of
 from verse_train.sample_pictures import GAP, draw_samples
 from verse_train.samples import Sample
-
-from .test_sample_checks import config_of, sample_of
 
 
 def pixels(*arguments):

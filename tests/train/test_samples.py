@@ -6,10 +6,11 @@ import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.training_cases import BACKGROUND_HU, VERTEBRA_HU, ball_case
 from verse_infer.anatomy import LABELS, label_of
-from verse_infer.crops import Crop
 from verse_infer.errors import InputError
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
+from verse_infer.weights import STAGES, Crop
 from verse_train.config import CONFIGS, Augmentation, TrainingConfig
 from verse_train.fields_of_view import (
     OUTSIDE_HU,
@@ -18,13 +19,10 @@ from verse_train.fields_of_view import (
     narrowed,
     without_spine,
 )
-from verse_train.networks import STAGES
 from verse_train.samples import (
     MAX_IGNORED,
     draw_sample,
 )
-
-from .cases import BACKGROUND_HU, VERTEBRA_HU, ball_case
 
 NOTHING = Augmentation(rotation_deg=0, scale=0, intensity_scale=0, intensity_shift=0)
 SEEDS = st.integers(0, 10_000)

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from verse_infer.anatomy import label_of, name_of
-from verse_infer.centroids import Centroid
+from verse_infer.ct import Centroid
 from verse_infer.errors import InputError
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_train import __main__ as command
 from verse_train.datasets import AnnotatedScan
 from verse_train.prepared import load_prepared

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.infer.fakes import fake_network
+from tests.helpers.fake_networks import fake_network
 from verse_infer.anatomy import label_of
-from verse_infer.centroids import Centroid
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.ct import Centroid
+from verse_infer.grid import Lattice
 from verse_train import __main__ as command
 from verse_train.datasets import find_scans
 from verse_train.prepared import load_prepared

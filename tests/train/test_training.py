@@ -8,15 +8,16 @@ import keras
 import numpy as np
 import pytest
 
+from tests.helpers.training_cases import TINY, TINY_PLAIN, ball_case
 from verse_infer.anatomy import LABELS, label_of
-from verse_infer.crops import Crop
 from verse_infer.errors import UsageError
+from verse_infer.weights import STAGES, Crop
 from verse_train import training
 from verse_train.callbacks import KeepCheckpoint
 from verse_train.config import CONFIGS
 from verse_train.feed import Feed, case_group, numbered_sample
 from verse_train.losses import LandmarkHeatmapLoss
-from verse_train.networks import SIZES, STAGES
+from verse_train.networks import SIZES
 from verse_train.prepared import save_prepared
 from verse_train.training import (
     CHECKPOINT,
@@ -29,7 +30,6 @@ from verse_train.training import (
     training_model,
 )
 
-from .cases import TINY, TINY_PLAIN, ball_case
 from .trainings import FeedInProcess, config_of, log_of, settings
 
 pytestmark = pytest.mark.usefixtures("tiny_sizes")

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.training_cases import ball_case
 from verse_infer.errors import InputError
+from verse_infer.weights import STAGES
 from verse_train import training
 from verse_train.feed import CaseGroup
-from verse_train.networks import STAGES
 from verse_train.prepared import save_prepared
 from verse_train.training import LOG, train
 
-from .cases import ball_case
 from .trainings import config_of, log_of, settings
 
 

@@ -4,13 +4,11 @@ from pathlib import Path
 import pytest
 
 from verse_infer.anatomy import LABELS
-from verse_infer.crops import crop_of
 from verse_infer.labelling import ChainRule, SequenceRule
 from verse_infer.labelling.bodies import BodyCandidates
-from verse_infer.manifest import read_manifest
 from verse_infer.pipeline import labelling_rule
+from verse_infer.weights import STAGES, crop_of, read_manifest
 from verse_train.config import CONFIGS
-from verse_train.networks import STAGES
 from verse_train.weights_entries import stage_entry
 
 WEIGHTS = Path(__file__).parents[2] / "weights"

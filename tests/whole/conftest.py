@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.whole.geometry import run_file
+from tests.helpers.geometry import run_file
 from verse_infer import cli
 from verse_infer.networks import load_networks
 from verse_infer.pipeline import Pipeline

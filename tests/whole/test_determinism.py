@@ -8,13 +8,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.infer.running.test_batch import FakePipeline, files, run, scans
-from tests.whole.geometry import difference
+from tests.helpers.batches import FakePipeline, files, run, scans
+from tests.helpers.geometry import difference
 from verse_infer.ct import from_source
+from verse_infer.files.ct_reading import read_ct
+from verse_infer.files.verse import read_centroids
 from verse_infer.networks import BFLOAT16_FLAGS, processor_flags
 from verse_infer.pipeline import CaseResult
-from verse_infer.reading.ct_reading import read_ct
-from verse_infer.verse_files import read_centroids
 from verse_train.synthetic.sample import write_sample
 
 

@@ -3,7 +3,7 @@
 import nibabel as nib
 import pytest
 
-from tests.whole.geometry import (
+from tests.helpers.geometry import (
     ORIENTATIONS,
     difference,
     padded,

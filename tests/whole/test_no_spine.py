@@ -7,9 +7,9 @@ import pytest
 
 from verse_infer.anatomy import label_of, name_of
 from verse_infer.ct import Ct
-from verse_infer.geometry.lattice import Lattice
-from verse_infer.reading.ct_reading import read_ct
-from verse_infer.verse_files import read_centroids
+from verse_infer.files.ct_reading import read_ct
+from verse_infer.files.verse import read_centroids
+from verse_infer.grid import Lattice
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ct"
 NAMES = sorted(path.name for path in DATA.glob("rawdata/sub-*"))

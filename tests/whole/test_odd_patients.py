@@ -6,10 +6,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.infer.reading.bad_inputs import BAD_INPUTS, REFUSED
-from tests.whole.geometry import difference, run_file
+from tests.helpers.bad_inputs import BAD_INPUTS, REFUSED
+from tests.helpers.geometry import difference, run_file
 from verse_infer.pipeline import NO_SPINE, NO_VERTEBRAE
-from verse_infer.plausibility import TURNED, UNCERTAIN
+from verse_infer.quality import TURNED, UNCERTAIN
 
 pytestmark = pytest.mark.slow
 METAL_HU = 20000

@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from tests.infer.geometry.itk_resampling import itk_sample
-from tests.whole.geometry import difference
+from tests.helpers.geometry import difference
+from tests.helpers.itk_resampling import itk_sample
 from verse_bench.paths import segment_on_whole_volume
 from verse_infer import landmarks, segmentation, spine
 from verse_infer import pipeline as stages
-from verse_infer.geometry.resampling import AIR_HU
+from verse_infer.files.ct_reading import read_ct
 from verse_infer.networks import load_networks
 from verse_infer.pipeline import Pipeline
-from verse_infer.reading.ct_reading import read_ct
+from verse_infer.resampling import AIR_HU
 
 
 def plain_sample(ct, lattice, smoothing_mm=0.0, outside=AIR_HU):

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.train.published.writing import answering_everywhere, write_models
+from tests.helpers.published_models import answering_everywhere, write_models
 from verse_train.__main__ import main
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ct"

@@ -7,8 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from verse_infer.reading.ct_reading import read_ct
-from verse_infer.verse_files import read_centroids
+from verse_infer.files.ct_reading import read_ct
+from verse_infer.files.verse import read_centroids
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ct"
 CASE = "sub-pancreasctcb001"

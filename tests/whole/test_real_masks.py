@@ -11,11 +11,10 @@ import pytest
 import scipy.ndimage
 
 from verse_infer.anatomy import label_of
-from verse_infer.centroids import Centroid
-from verse_infer.ct import from_source
-from verse_infer.reading.ct_reading import read_ct
+from verse_infer.ct import Centroid, from_source
+from verse_infer.files.ct_reading import read_ct
+from verse_infer.files.verse import read_centroids
 from verse_infer.segmentation import segment_vertebrae
-from verse_infer.verse_files import read_centroids
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 #: TotalSegmentator's own numbers of the vertebrae.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from verse_infer.centroids import Centroid
+from verse_infer.ct import Centroid
 from verse_infer.labelling.chain import ChainRule, label_by_chain
 from verse_infer.labelling.sequence import SequenceRule, label_by_sequence
 

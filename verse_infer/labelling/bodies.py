@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from verse_infer.centroids import Centroid
+from verse_infer.ct import Centroid
 from verse_infer.landmarks import Heatmaps, find_candidates
 
 #: Label of the sum of all heatmaps; no vertebra has it.

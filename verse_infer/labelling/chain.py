@@ -28,8 +28,8 @@ from verse_infer.anatomy import (
     same_type_neighbours,
     successors_of,
 )
-from verse_infer.centroids import Centroid
-from verse_infer.labelling.candidate_paths import FloatArray, Layer, best_path, steps
+from verse_infer.ct import Centroid
+from verse_infer.labelling.paths import FloatArray, Layer, best_path, steps
 
 
 @dataclass(frozen=True, slots=True)

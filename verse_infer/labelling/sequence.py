@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from verse_infer.anatomy import CRANIOCAUDAL_LABELS, MEAN_OFFSETS_MM
-from verse_infer.centroids import Centroid
-from verse_infer.labelling.candidate_paths import FloatArray, Layer, best_path, steps
+from verse_infer.ct import Centroid
+from verse_infer.labelling.paths import FloatArray, Layer, best_path, steps
 
 _RANK: Mapping[int, int] = {label: rank for rank, label in enumerate(CRANIOCAUDAL_LABELS)}
 

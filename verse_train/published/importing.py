@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from verse_infer.errors import UsageError
-from verse_infer.manifest import MANIFEST_NAME, STAGES, Stage
+from verse_infer.weights import MANIFEST_NAME, STAGES, Stage
 from verse_train.export import StageExport, export_weights
 from verse_train.published.checkpoint import read_variables
 from verse_train.published.entries import stage_entry

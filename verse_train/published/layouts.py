@@ -9,7 +9,7 @@ from typing import Literal
 
 import keras
 
-from verse_infer.manifest import STAGES, Stage
+from verse_infer.weights import STAGES, Stage
 from verse_train.published.u_net import Shape, convolutions
 
 Year = Literal[2019, 2020]

@@ -6,8 +6,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.centroids import Centroid
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.ct import Centroid
+from verse_infer.grid import Lattice
 
 
 class Tissue(IntEnum):

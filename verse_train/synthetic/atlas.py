@@ -16,8 +16,8 @@ import scipy.ndimage
 from numpy.typing import NDArray
 
 from verse_infer.anatomy import VERTEBRAE, label_of
-from verse_infer.centroids import Centroid
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.ct import Centroid
+from verse_infer.grid import Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
 
 #: From the upper thigh to the crown, all of the trunk; LPS mm.

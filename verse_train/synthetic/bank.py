@@ -9,13 +9,11 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
-from verse_infer.centroids import Centroid
-from verse_infer.ct import SourceGeometry, from_source
-from verse_infer.geometry.grid_geometry import grid_geometry
-from verse_infer.geometry.lattice import Lattice
-from verse_infer.verse_files import read_centroids
+from verse_infer.ct import Centroid, SourceGeometry, from_source
+from verse_infer.files.verse import read_centroids
+from verse_infer.grid import Lattice, grid_geometry
+from verse_infer.weights import Stage
 from verse_train.datasets import patient_of
-from verse_train.networks import Stage
 from verse_train.prepared import PreparedCase, save_prepared
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
 from verse_train.synthetic.bending import Configuration, bent_at_random

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from verse_infer.centroids import Centroid
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.ct import Centroid
+from verse_infer.grid import Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap
 
 Vector = NDArray[np.float64]

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.geometry.lattice import Block, Lattice
+from verse_infer.grid import Block, Lattice
 
 Vector = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ import scipy.ndimage
 from numpy.typing import NDArray
 
 from verse_infer.anatomy import name_of
-from verse_infer.centroids import Centroid
-from verse_infer.geometry.lattice import Block, Lattice
+from verse_infer.ct import Centroid
+from verse_infer.grid import Block, Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap
 from verse_train.synthetic.boxes import box_between
 from verse_train.synthetic.spine_curve import Posed, Vector, posed_along

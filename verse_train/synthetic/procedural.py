@@ -9,8 +9,8 @@ import scipy.ndimage
 from numpy.typing import NDArray
 
 from verse_infer.anatomy import label_of
-from verse_infer.centroids import Centroid
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.ct import Centroid
+from verse_infer.grid import Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
 from verse_train.synthetic.boxes import box_between
 from verse_train.synthetic.donor import Donor, DonorVertebra, add_donor_pelvis

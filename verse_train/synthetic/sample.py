@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_train.synthetic.procedural import invent_anatomy
 from verse_train.synthetic.rendering import SAMPLE, render_ct
 from verse_train.synthetic.scan_files import write_scan

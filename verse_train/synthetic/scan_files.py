@@ -6,11 +6,10 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.atomic import atomic_write
 from verse_infer.ct import SourceGeometry, to_source
-from verse_infer.geometry.grid_geometry import RAS_TO_LPS, grid_geometry
-from verse_infer.geometry.lattice import Lattice
-from verse_infer.verse_files import write_centroids, write_mask
+from verse_infer.files.atomic import atomic_write
+from verse_infer.files.verse import write_centroids, write_mask
+from verse_infer.grid import RAS_TO_LPS, Lattice, grid_geometry
 from verse_train.synthetic.anatomy_map import AnatomyMap
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
-from verse_infer.geometry.lattice import Point
+from verse_infer.grid import Point
 
 Floats = NDArray[np.float32]
 #: Views over half a turn.

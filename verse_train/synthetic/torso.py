@@ -7,7 +7,7 @@ import scipy.ndimage
 from numpy.typing import NDArray
 
 from verse_infer.anatomy import CRANIOCAUDAL_LABELS, label_of, name_of
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_train.synthetic.anatomy_map import Tissue
 from verse_train.synthetic.boxes import axes_mm
 from verse_train.synthetic.spine_curve import Posed

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap
 from verse_train.synthetic.bending import Configuration, bent_at_random
 from verse_train.synthetic.rendering import TRAINING, RenderOptions, render_ct

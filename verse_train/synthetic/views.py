@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_infer.anatomy import label_of
-from verse_infer.centroids import Centroid
-from verse_infer.geometry.lattice import Lattice, Point
+from verse_infer.ct import Centroid
+from verse_infer.grid import Lattice, Point
 from verse_train.synthetic.anatomy_map import AnatomyMap
 from verse_train.synthetic.donor import Donor
 from verse_train.synthetic.procedural import Bones, invent_anatomy

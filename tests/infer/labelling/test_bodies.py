@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_infer.labelling import ChainRule, label_by_chain
 from verse_infer.labelling.bodies import BodyCandidates, find_body_candidates
 from verse_infer.landmarks import Heatmaps, find_candidates

@@ -16,7 +16,7 @@ from verse_infer.anatomy import (
     name_of,
     same_type_neighbours,
 )
-from verse_infer.centroids import Centroid
+from verse_infer.ct import Centroid
 from verse_infer.labelling.chain import ChainRule, _worth, label_by_chain
 
 PUBLISHED = ChainRule(max_deviation=inf, min_distance_mm=0, max_missing=0)

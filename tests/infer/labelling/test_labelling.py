@@ -2,7 +2,7 @@
 
 import pytest
 
-from verse_infer.centroids import Centroid
+from verse_infer.ct import Centroid
 from verse_infer.labelling import ChainRule, SequenceRule, drop_near_ends, label_candidates
 
 

@@ -19,9 +19,9 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from tests.infer.labelling.simulated_candidates import Points, SimulatedScan, simulate
+from tests.helpers.simulated_candidates import Points, SimulatedScan, simulate
 from verse_infer.anatomy import CRANIOCAUDAL_LABELS, MEAN_OFFSETS_MM, label_of
-from verse_infer.centroids import Centroid
+from verse_infer.ct import Centroid
 from verse_infer.labelling import ChainRule, drop_near_ends, label_by_chain, label_by_sequence
 from verse_train.centroid_statistics import read_unique_scans
 

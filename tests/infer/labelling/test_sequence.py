@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verse_infer.anatomy import CRANIOCAUDAL_LABELS, label_of, name_of
-from verse_infer.centroids import Centroid
+from verse_infer.ct import Centroid
 from verse_infer.labelling.sequence import SequenceRule, label_by_sequence
 
 WIDE = (-1000.0, 1000.0)  # no candidate is near an end

@@ -6,10 +6,10 @@ from dataclasses import asdict
 import pytest
 
 from verse_infer.anatomy import MEAN_OFFSETS_MM, label_of, name_of
-from verse_infer.centroids import Centroid
+from verse_infer.ct import Centroid
 from verse_infer.labelling import ChainRule, SequenceRule, label_candidates
-from verse_infer.manifest import STAGES
 from verse_infer.pipeline import end_margin, labelling_rule
+from verse_infer.weights import STAGES
 from verse_train.published.entries import stage_entry
 
 WIDE = (-1000.0, 1000.0)  # no candidate is near an end

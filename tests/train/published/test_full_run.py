@@ -5,15 +5,14 @@ from functools import partial
 import numpy as np
 import pytest
 
+from tests.helpers.published_models import answering_everywhere, write_models
 from verse_infer.ct import Ct
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_infer.networks import load_networks
 from verse_infer.pipeline import Pipeline
 from verse_train.published.importing import import_published
 from verse_train.published.networks_2019 import build_2019
 from verse_train.published.networks_2020 import build_2020
-
-from .writing import answering_everywhere, write_models
 
 GRID = Lattice((-40.0, -40.0, 100.0), (2.0, 2.0, 2.0), (40, 40, 70))
 

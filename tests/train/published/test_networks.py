@@ -7,15 +7,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.published_models import ENDING, prefix_of, save_table, write_models
+from tests.helpers.published_reference import (
+    LANDMARKS,
+    STAGES,
+    forward,
+    known_input,
+    known_values,
+    variables,
+)
 from verse_infer.networks import load_networks
 from verse_train.__main__ import main
 from verse_train.published.importing import import_published, load_stage
 from verse_train.published.layouts import LAYOUTS, YEARS
 from verse_train.published.networks_2019 import build_2019
 from verse_train.published.networks_2020 import build_2020
-
-from .reference import LANDMARKS, STAGES, forward, known_input, known_values, variables
-from .writing import ENDING, prefix_of, save_table, write_models
 
 PUBLISHED = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "published"
 needs_published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="no ../shared/data/published")

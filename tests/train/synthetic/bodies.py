@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_train.synthetic.procedural import invent_anatomy
 from verse_train.synthetic.spine_curve import REGULAR
 

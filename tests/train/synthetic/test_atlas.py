@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from verse_infer.anatomy import label_of
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_train.synthetic import atlas
 from verse_train.synthetic.anatomy_map import Tissue
 from verse_train.synthetic.atlas import Part, voxelise_body

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_train.synthetic.boxes import axes_mm, box_between
 
 LATTICE = Lattice((-10.0, 5.0, 100.0), (1.0, 2.0, 3.0), (8, 6, 5))

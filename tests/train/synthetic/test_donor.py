@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from verse_infer.anatomy import label_of, name_of
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_train.synthetic.anatomy_map import Tissue
 from verse_train.synthetic.donor import add_donor_pelvis, donor_from
 from verse_train.synthetic.procedural import Bones, invent_anatomy

@@ -3,8 +3,8 @@ import pytest
 import scipy.ndimage
 
 from verse_infer.anatomy import label_of
-from verse_infer.centroids import Centroid
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.ct import Centroid
+from verse_infer.grid import Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
 from verse_train.synthetic.implants import add_cement, add_fixation
 

@@ -3,7 +3,7 @@ import pytest
 import scipy.ndimage
 
 from verse_infer.anatomy import CRANIOCAUDAL_LABELS, label_of
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_train.synthetic.anatomy_map import Tissue
 from verse_train.synthetic.procedural import invent_anatomy
 from verse_train.synthetic.spine_curve import REGULAR

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from verse_infer.anatomy import name_of
-from verse_infer.geometry.lattice import Lattice
-from verse_infer.reading.ct_reading import read_ct
-from verse_infer.verse_files import read_centroids
+from verse_infer.files.ct_reading import read_ct
+from verse_infer.files.verse import read_centroids
+from verse_infer.grid import Lattice
 from verse_train.datasets import find_scans
 from verse_train.preparation import prepare_scan
 from verse_train.prepared import load_prepared

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
 from verse_train.synthetic.table import with_table
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from verse_infer.anatomy import label_of
-from verse_infer.geometry.lattice import Lattice
+from verse_infer.grid import Lattice
 from verse_train.synthetic.anatomy_map import Tissue
 from verse_train.synthetic.spine_curve import REGULAR, pose_spine
 from verse_train.synthetic.torso import add_pelvis, add_ribs, add_skull, soft_tissue

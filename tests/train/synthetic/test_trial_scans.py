@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from verse_infer.anatomy import name_of
-from verse_infer.reading.ct_reading import read_ct
-from verse_infer.verse_files import read_centroids
+from verse_infer.files.ct_reading import read_ct
+from verse_infer.files.verse import read_centroids
 from verse_train.datasets import find_scans
 from verse_train.preparation import prepared_scan
 from verse_train.synthetic import trial_scans

@@ -1,0 +1,210 @@
+"""From a folder of reference and three folders of predictions to a ranking page."""
+
+import json
+import re
+import shlex
+import struct
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.helpers.scenes import L1, L2, L3, affine_of, boxes, save_centroids, save_mask
+from verse_eval.__main__ import command_line, main
+from verse_infer.anatomy import label_of
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+SCANS = 12
+#: Places of three vertebrae on a grid with axes P, I, R: x to posterior, y to inferior, z to the
+#: right; 1 mm.
+SHAPE = (14, 40, 14)
+TOPS = {L1: 4, L2: 14, L3: 24}
+AFFINE = affine_of("PIR")
+
+
+def vertebrae(shift, names=(L1, L2, L3)):
+    """Labels (i, j, k) and centroids of boxes of 6×6×6 mm, shifted to the right."""
+    places = {
+        name: ((4, 10), (top, top + 6), (4 + shift, 10 + shift))
+        for name, top in zip(names, TOPS.values(), strict=False)
+    }
+    points = {k: tuple((a + b - 1) / 2 for a, b in r) for k, r in places.items()}
+    return boxes(SHAPE, places), points
+
+
+def write_restructured(root, name, labels, points):
+    base = root / "derivatives" / f"sub-{name}" / f"sub-{name}"
+    save_mask(Path(f"{base}_seg-vert_msk.nii.gz"), labels, AFFINE)
+    save_centroids(Path(f"{base}_seg-subreg_ctd.json"), points, "PIR")
+
+
+def write_verse20(root, name, labels, points):
+    save_mask(root / name / f"{name}_seg.nii.gz", labels, AFFINE, np.int16)
+    save_centroids(root / name / f"{name}_iso-ctd.json", points)
+
+
+def write_verse19(root, name, labels, points):
+    """Turned to other axes; X to inferior, Y to posterior, Z to the left from the right corner."""
+    image = nib.Nifti1Image(labels, AFFINE)
+    turn = nib.orientations.ornt_transform(
+        nib.io_orientation(AFFINE), nib.orientations.axcodes2ornt("LSA")
+    )
+    turned = image.as_reoriented(turn)
+    save_mask(root / f"{name}_seg.nii.gz", np.asarray(turned.dataobj), turned.affine, np.float32)
+    places = {k: (y, x, SHAPE[2] - 1 - z) for k, (x, y, z) in points.items()}
+    save_centroids(root / f"{name}_ctd.json", places)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Reference and three teams: exact, up to 2 mm off, and named one level too low."""
+    root = tmp_path_factory.mktemp("challenge")
+    for i in range(SCANS):
+        name = f"verse{i:03}"
+        write_restructured(root / "reference", name, *vertebrae(0))
+        write_verse19(root / "exact", name, *vertebrae(0))
+        write_verse20(root / "near", name, *vertebrae(1 + i % 2))
+        write_restructured(root / "low", name, *vertebrae(0, (L2, L3, label_of("L4"))))
+    return root
+
+
+@pytest.fixture(scope="module")
+def scored(folders):
+    """The README's three commands, run once."""
+    teams = [f"{team}={folders / team}" for team in ("exact", "near", "low")]
+    scores, ranking = folders / "scores", folders / "ranking"
+    report = folders / "report.html"
+    commands = (
+        ["score", "--reference", folders / "reference", "--prediction", *teams],
+        ["rank", "--scores", scores, "--scheme", "verse20", "--output", ranking],
+        ["report", "--scores", scores, "--ranking", ranking, "--output", report],
+    )
+    commands[0].extend(["--output", scores, "--csv", folders / "tables"])
+    for command in commands:
+        assert main([str(word) for word in command]) == 0
+    return folders
+
+
+def measures(folders, team):
+    content = json.loads((folders / "scores" / f"{team}.json").read_text())
+    return [entry["measures"] for entry in content["scans"]], content
+
+
+def test_three_commands_make_a_ranking_page(scored):
+    page = (scored / "report.html").read_text()
+    assert "Ranking (verse20)" in page
+    assert all(team in page for team in ("exact", "near", "low"))
+    table = (scored / "ranking" / "ranking.csv").read_text().splitlines()
+    # Exact beats both in Dice, and low in id.rate: 2/3 · 2/3 + 1/3 · 1/3; near beats low only.
+    assert table[1].startswith("1,exact,0.5556")
+    assert table[2].startswith("2,near,0.3333")
+    assert table[3].startswith("3,low,0.0000")
+
+
+def test_the_picture_is_a_png_of_some_size(scored):
+    data = (scored / "ranking" / "pvalues.png").read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    assert min(struct.unpack(">II", data[16:24])) > 300
+
+
+def test_conventions_and_orientations_do_not_matter(scored):
+    """Team exact holds the truth in VerSe'19 names, axes L S A, floats."""
+    for values in measures(scored, "exact")[0]:
+        assert values["id_rate"] == values["dice"] == 1.0
+        assert values["d_mean_mm"] == pytest.approx(0.0, abs=1e-9)
+        assert values["hd_mm"] == 0.0
+
+
+def test_verse20_names_and_distances(scored):
+    """One or two voxels of six off: Dice 5/6 or 4/6, and as many mm."""
+    for i, values in enumerate(measures(scored, "near")[0]):
+        off = 1 + i % 2
+        assert values["dice"] == pytest.approx(1 - off / 6)
+        assert values["hd_mm"] == off
+        assert values["d_mean_mm"] == pytest.approx(off)
+        assert values["id_rate"] == 1.0
+
+
+def test_scans_named_one_level_off_are_told(scored):
+    _, content = measures(scored, "low")
+    assert all(entry["shift"] == "down" for entry in content["scans"])
+    assert content["summaries"][0]["pooled"]["shifted_down"] == SCANS
+
+
+def test_tables_are_written_per_team(scored):
+    assert sorted(p.name for p in (scored / "tables").iterdir()) == [
+        "exact.csv",
+        "low.csv",
+        "near.csv",
+    ]
+
+
+def test_one_prediction_makes_one_file_and_jobs_do_not_matter(folders, tmp_path):
+    outputs = []
+    for jobs in (1, 3):
+        path = tmp_path / f"{jobs}.json"
+        words = ["score", "--reference", folders / "reference", "--prediction", folders / "near"]
+        assert main([str(w) for w in (*words, "--output", path, "--jobs", jobs)]) == 0
+        outputs.append(path.read_bytes())
+    assert outputs[0] == outputs[1]
+    assert json.loads(outputs[0])["team"] == "near"
+
+
+def test_phases_from_a_list_and_from_a_folder(scored, tmp_path):
+    (tmp_path / "public.txt").write_text("sub-verse000\nsub-verse001\n")
+    for i in range(2, SCANS):
+        save_centroids(tmp_path / "hidden" / f"verse{i:03}_ctd.json", {L1: (0, 0, 0)})
+    phases = [f"public={tmp_path / 'public.txt'}", f"hidden={tmp_path / 'hidden'}"]
+    words = ["rank", "--scores", scored / "scores", "--scheme", "verse19", "--phase", *phases]
+    assert main([str(w) for w in (*words, "--output", tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "pvalues_hidden_hd_penalised_mm.csv").exists()
+
+
+def test_a_team_may_have_its_scans_in_several_files(scored, tmp_path):
+    """Public and hidden scans scored one by one; the same file twice is refused."""
+    files = [f"{team}={scored / 'scores' / team}.json" for team in ("exact", "near")]
+    words = ["rank", "--scheme", "verse20", "--output", str(tmp_path), "--scores"]
+    assert main([*words, *files]) == 0
+    assert main([*words, *files, *files]) == 2
+
+
+def test_lost_and_damaged_predictions_are_scored_as_nothing_and_told(folders, tmp_path, capsys):
+    prediction = tmp_path / "team"
+    for i in range(2, SCANS):
+        write_verse20(prediction, f"verse{i:03}", *vertebrae(0))
+    (prediction / "verse002" / "verse002_iso-ctd.json").write_text("{")
+    (prediction / "verse003" / "verse003_seg.nii.gz").unlink()
+    words = ["score", "--reference", folders / "reference", "--prediction", prediction]
+    assert main([str(w) for w in (*words, "--output", tmp_path / "s.json")]) == 3
+    scans = {s["name"]: s for s in json.loads((tmp_path / "s.json").read_text())["scans"]}
+    assert scans["verse000"]["problem"] == "no prediction"
+    assert scans["verse000"]["measures"]["id_rate"] == 0.0
+    assert scans["verse002"]["problem"].startswith("cannot be read")
+    assert scans["verse003"]["problem"] == "no mask"
+    assert scans["verse003"]["measures"]["id_rate"] == 1.0
+    assert scans["verse003"]["measures"]["dice"] == 0.0
+    assert "verse001: no prediction" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["score", "--reference", "none", "--prediction", "none", "--output", "x.json"],
+        ["score", "--reference", ".", "--prediction", "a=x", "a=y", "--output", "x"],
+        ["rank", "--scores", "none.json", "--scheme", "verse20", "--output", "x"],
+        ["report", "--scores", "none.json", "--output", "x.html"],
+    ],
+)
+def test_wrong_usage_is_refused_with_2(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_readme_shows_commands_that_are_understood():
+    text = README.read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = [shlex.split(line) for line in re.findall(r"python -m verse_eval (.*)", text)]
+    assert [words[0] for words in commands] == ["score", "rank", "report"]
+    for words in commands:
+        assert command_line().parse_args(words).command

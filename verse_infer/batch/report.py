@@ -1,0 +1,137 @@
+"""run.json: what was asked for, on what it ran, and what became of every case."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from verse_infer import __version__
+from verse_infer.files.atomic import atomic_write
+
+SCHEMA_VERSION = 1
+REPORT_NAME = "run.json"
+_PACKAGES = ("tensorflow", "tensorflow-cpu", "SimpleITK", "numpy", "scipy", "nibabel")
+
+
+@dataclass(frozen=True, slots=True)
+class CaseReport:
+    """What became of one case.
+
+    input, outputs: relative to the input and output folders. stamp: size and time of change of the
+    input, by which a later run knows that it is the same. resumed: taken over from an earlier run.
+    """
+
+    input: str
+    status: Literal["succeeded", "failed"]
+    stamp: tuple[int, int]
+    outputs: tuple[str, ...] = ()
+    vertebrae: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    error: str | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What a result depends on; a case is resumed only where all of it is the same."""
+
+    weights: Mapping[str, str]
+    device: str
+    precision: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """started: UTC. found: cases of the input. complete: the run came to its end."""
+
+    started: str
+    found: int
+    interrupted: bool = False
+    complete: bool = False
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def write_report(
+    output: Path, settings: RunSettings, cases: Sequence[CaseReport], progress: RunProgress
+) -> None:
+    """Write run.json as it stands; called after every case."""
+    failed = sum(case.status == "failed" for case in cases)
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "verse": __version__,
+        "versions": _versions(),
+        **asdict(settings),
+        "started": progress.started,
+        "ended": now(),
+        "interrupted": progress.interrupted,
+        "complete": progress.complete,
+        "summary": {
+            "cases": progress.found,
+            "succeeded": len(cases) - failed,
+            "failed": failed,
+            "resumed": sum(case.resumed for case in cases),
+        },
+        "cases": [asdict(case) for case in cases],
+    }
+    with atomic_write(output / REPORT_NAME) as partial:
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        # A byte of a file name that is no UTF-8 becomes \udcXX, as JSON itself would escape it.
+        partial.write_text(text, "utf-8", errors="backslashreplace")
+
+
+def earlier_successes(output: Path, settings: RunSettings) -> dict[str, CaseReport]:
+    """Cases that an earlier run with the same settings finished; none if its report is unreadable."""
+    try:
+        content = json.loads((output / REPORT_NAME).read_text(encoding="utf-8"))
+        same = all(content[key] == _as_json(value) for key, value in asdict(settings).items())
+        if (
+            content["schema_version"] != SCHEMA_VERSION
+            or content["verse"] != __version__
+            or not same
+        ):
+            return {}
+        return {
+            case["input"]: _case_from_json(case)
+            for case in content["cases"]
+            if case["status"] == "succeeded"
+        }
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+def _as_json(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def _case_from_json(case: Mapping[str, Any]) -> CaseReport:
+    """A succeeded case of an earlier run."""
+    return CaseReport(
+        input=case["input"],
+        status="succeeded",
+        stamp=(int(case["stamp"][0]), int(case["stamp"][1])),
+        outputs=tuple(case["outputs"]),
+        vertebrae=tuple(case["vertebrae"]),
+        flags=tuple(case["flags"]),
+        seconds=dict(case["seconds"]),
+        resumed=True,
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,219 @@
+"""Reading a CT from NIfTI, and refusing or flagging what is none.
+
+Nothing is silently shifted, scaled or cut: every change to geometry or voxels becomes a flag.
+"""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_infer.ct import SourceCt, SourceGeometry, to_source
+from verse_infer.errors import InputError
+from verse_infer.files.nifti import (
+    Preamble,
+    checked_header,
+    orientation_flags,
+    read_preamble,
+    read_slabs,
+)
+from verse_infer.grid import (
+    LARGEST_REPAIR_DEG,
+    SILENT_DEG,
+    GridGeometry,
+    Lattice,
+    grid_geometry,
+)
+
+#: More voxels than any CT has (512×512×8192); asked for before any memory is.
+MOST_VOXELS = 2**31
+#: A vertebra cannot be told from fewer slices, rows or columns.
+FEWEST_VOXELS = 4
+#: Largest voxel spacing that still shows a vertebra (a cervical body is 10-15 mm high), mm.
+LARGEST_SPACING_MM = 15.0
+#: Finer than any CT of a patient: a header in metres or without a unit.
+SMALLEST_SPACING_MM = 0.02
+#: Longer than any patient on any table, mm.
+LARGEST_EXTENT_MM = 3000.0
+LOWEST_HU, HIGHEST_HU = -1024, 32767
+#: Real CTs reach from air to bone: a span below this cannot show both.
+SMALLEST_SPAN_HU = 200
+GIB = 2**30
+#: Bytes per voxel while a scan is segmented and written, which is more than reading takes, whatever the
+#: file stores: HU 2, labels 1, best response 2, sampled block 2.
+_WORKING = 7
+#: Edge of stage 1's voxels, mm, and bytes that a network of 64 float32 filters takes for each.
+_COARSE_MM = 8.0
+_COARSE_BYTES = 64 * 4 * 4
+
+
+def read_ct(path: Path, memory_limit: int | None = None) -> SourceCt:
+    """Read .nii or .nii.gz; InputError says which file, what was expected and what came.
+
+    The affine is sform, else qform, else the header's zooms, as nibabel applies them. The array is
+    turned to the nearest LPS axes; values become int16 HU by scl_slope and scl_inter.
+    memory_limit: bytes that the scan may take; it is refused by its header where it needs more.
+    """
+    preamble = read_preamble(path)
+    shape, flags = _volume_shape(path, preamble)
+    image = _open(path)
+    header, header_flags = checked_header(path, image, preamble)
+    try:
+        geometry = grid_geometry(image.affine, shape)
+    except ValueError as error:
+        raise InputError(f"{path}: expected a voxel grid in space, got: {error}") from error
+    flags += header_flags + _geometry_flags(path, image, geometry)
+    _check_memory(path, preamble, shape, geometry, memory_limit)
+    source = SourceGeometry(image.affine, shape, header, geometry.axes, geometry.flips)
+    hu = np.empty(geometry.lattice.shape, np.int16)
+    slabs, scaling = read_slabs(path, preamble), (preamble.slope, preamble.inter)
+    voxel_flags = to_hounsfield(slabs, scaling, to_source(hu, source), str(path))
+    return SourceCt(hu, geometry.lattice, (*flags, *voxel_flags), source=source)
+
+
+def _open(path: Path) -> Any:
+    try:
+        image = nib.load(path, mmap=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a header makes the parser trip over is the file's fault
+        raise InputError(f"{path}: expected a valid NIfTI header, got: {error}") from error
+    if not isinstance(image, nib.Nifti1Image):
+        raise InputError(f"{path}: expected a NIfTI image, got {type(image).__name__}")
+    return image
+
+
+def _volume_shape(path: Path, preamble: Preamble) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+    """The three sizes; 4D with one volume counts as 3D."""
+    shape = preamble.shape
+    flags: tuple[str, ...] = ()
+    if len(shape) > 3 and all(n == 1 for n in shape[3:]):
+        flags = (f"{len(shape)}D file with one volume read as 3D",)
+        shape = shape[:3]
+    if len(shape) != 3 or min(shape) < FEWEST_VOXELS:
+        raise InputError(
+            f"{path}: expected one 3D volume of at least {FEWEST_VOXELS} voxels along each axis, "
+            f"got shape {preamble.shape}"
+        )
+    if np.prod(shape, dtype=np.float64) > MOST_VOXELS:
+        raise InputError(f"{path}: expected at most {MOST_VOXELS} voxels, got shape {shape}")
+    return (shape[0], shape[1], shape[2]), flags
+
+
+def _check_memory(
+    path: Path,
+    preamble: Preamble,
+    shape: tuple[int, int, int],
+    geometry: GridGeometry,
+    limit: int | None,
+) -> None:
+    needed = scan_memory(shape, _extent_mm(geometry.lattice))
+    if limit is not None and needed > limit:
+        raise InputError(
+            f"{path}: expected a scan that takes at most {limit / GIB:.1f} GiB of memory, got one "
+            f"of {needed / GIB:.1f} GiB: {shape} voxels of {preamble.dtype}"
+        )
+
+
+def _extent_mm(lattice: Lattice) -> tuple[float, ...]:
+    return tuple(n * s for n, s in zip(lattice.size, lattice.spacing, strict=True))
+
+
+def _geometry_flags(path: Path, image: Any, geometry: GridGeometry) -> tuple[str, ...]:
+    flags = []
+    if geometry.repair_deg > LARGEST_REPAIR_DEG:
+        raise InputError(
+            f"{path}: expected perpendicular voxel axes, got a shear of {geometry.repair_deg:.1f}° "
+            "(gantry tilt?); resample the scan to an orthogonal grid first"
+        )
+    spacing, size = geometry.lattice.spacing, geometry.lattice.size
+    if max(spacing) > LARGEST_SPACING_MM or min(spacing) < SMALLEST_SPACING_MM:
+        raise InputError(
+            f"{path}: expected a spacing of {SMALLEST_SPACING_MM:g} to {LARGEST_SPACING_MM:g} mm, "
+            f"got {tuple(float(f'{s:.3g}') for s in spacing)}"
+        )
+    extent = max(s * n for s, n in zip(spacing, size, strict=True))
+    if extent > LARGEST_EXTENT_MM:
+        raise InputError(
+            f"{path}: expected a scan of at most {LARGEST_EXTENT_MM:g} mm, got {extent:.0f} mm"
+        )
+    if geometry.repair_deg > SILENT_DEG:
+        flags.append(f"direction repaired: axes {geometry.repair_deg:.2f}° from perpendicular")
+    return (*flags, *orientation_flags(image.header, image.shape[:3]))
+
+
+def to_hounsfield(
+    slabs: Iterable[NDArray[Any]], scaling: tuple[float, float], hu: NDArray[np.int16], name: str
+) -> tuple[str, ...]:
+    """Fill hu with stored values scaled; flags. InputError where they cannot be HU.
+
+    slabs: the volume's parts along its last axis. scaling: slope and inter. hu: on the same grid, may
+    be a view with turned axes. No second volume is needed, and while a part is worked on the next may
+    be read.
+    """
+    slope, inter = scaling
+    if not (np.isfinite(slope) and np.isfinite(inter)) or slope == 0:
+        raise InputError(f"{name}: expected a finite scaling, got slope {slope} and inter {inter}")
+    low, high, broken, eight_bit, place = np.inf, -np.inf, 0, False, 0
+    for slab in slabs:
+        values, unknown = _scaled(slab, slope, inter)
+        lowest, highest = values.min(), values.max()
+        within = lowest >= LOWEST_HU and highest <= HIGHEST_HU
+        part = hu[..., place : place + slab.shape[-1]]
+        part[...] = values if within else np.clip(values, LOWEST_HU, HIGHEST_HU)
+        low, high = min(low, float(lowest)), max(high, float(highest))
+        broken, place = broken + unknown, place + slab.shape[-1]
+        eight_bit = slab.dtype.itemsize == 1 and (slope, inter) == (1.0, 0.0)
+    flags = _value_flags(name, low, high, eight_bit=eight_bit)
+    if broken:
+        flags = (*flags, f"{broken} voxels without a finite value set to {LOWEST_HU} HU")
+    return flags
+
+
+def _scaled(stored: NDArray[Any], slope: float, inter: float) -> tuple[NDArray[Any], int]:
+    """Values in HU, of a type that holds them, and how many voxels had no finite value."""
+    if stored.dtype.kind == "u" or (slope, inter) != (1.0, 0.0):
+        wide = stored.astype(np.float64)  # a value beyond the type would wrap around
+        with np.errstate(over="ignore", invalid="ignore"):
+            stored = wide * slope + inter
+    if stored.dtype.kind != "f":
+        return stored, 0
+    finite = np.isfinite(stored)
+    return np.rint(np.where(finite, stored, LOWEST_HU)), stored.size - int(finite.sum())
+
+
+def _value_flags(name: str, low: float, high: float, *, eight_bit: bool) -> tuple[str, ...]:
+    if low == high:
+        raise InputError(f"{name}: expected a CT, got the constant value {low:g}")
+    if eight_bit or (low >= 0 and high <= 255):
+        raise InputError(
+            f"{name}: expected Hounsfield units, got an 8-bit picture, values {low:g} to {high:g}"
+        )
+    if high - low < SMALLEST_SPAN_HU:
+        raise InputError(
+            f"{name}: expected Hounsfield units from air to bone, got values {low:g} to {high:g}"
+        )
+    flags = []
+    if low >= 0:
+        flags.append(
+            f"no value below 0 ({low:g} to {high:g}): stored with an offset of +1024? Taken as it is"
+        )
+    if low < LOWEST_HU:
+        flags.append(f"values below {LOWEST_HU} HU (down to {low:g}) set to {LOWEST_HU}")
+    if high > HIGHEST_HU:
+        flags.append(f"values above {HIGHEST_HU} HU (up to {high:g}) set to {HIGHEST_HU}")
+    return tuple(flags)
+
+
+def scan_memory(shape: tuple[int, int, int], extent_mm: tuple[float, ...]) -> int:
+    """Bytes that one scan takes at most, from read to written, networks' own weights not counted.
+
+    extent_mm: along the axes; stage 1 looks at all of it at once.
+    """
+    arrays = math.prod(shape) * _WORKING
+    coarse = math.prod(16 * math.ceil(extent / _COARSE_MM / 16) for extent in extent_mm)
+    return arrays + coarse * _COARSE_BYTES

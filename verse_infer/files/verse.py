@@ -1,0 +1,259 @@
+"""VerSe files: centroids in the three conventions, masks with their source's header, names of outputs.
+
+In all conventions X, Y, Z count along the axes of the image reoriented to a stated direction, from
+its first voxel's centre:
+
+    verse    voxels of the native grid; the direction stands in the file's first entry
+             (github.com/anjany/verse, the restructured data)
+    verse20  mm; axes P, I, R of nibabel: X to posterior, Y to inferior, Z from left to right
+    verse19  mm; axes I, P, L: X to inferior, Y to posterior, Z from right to left
+
+The challenge data were on a 1 mm grid, where voxels are mm. Here index × spacing is written, measured
+along the grid's own axes from the corner voxel's centre. Outputs are named as in the VerSe data, after
+their scan.
+"""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import nibabel as nib
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+from verse_infer.anatomy import LABELS
+from verse_infer.ct import Centroid, SourceGeometry, to_source
+from verse_infer.errors import CentroidFileError, UsageError
+from verse_infer.files.atomic import atomic_write
+from verse_infer.files.nifti import GZIP_FORMAT
+from verse_infer.grid import RAS_TO_LPS
+
+Convention = Literal["verse", "verse20", "verse19"]
+CONVENTIONS: tuple[Convention, ...] = ("verse", "verse20", "verse19")
+_DIRECTIONS: dict[Convention, tuple[str, str, str]] = {
+    "verse20": ("P", "I", "R"),
+    "verse19": ("I", "P", "L"),
+}
+#: Written digits after the point: 0.001 voxel or mm.
+_DIGITS = 3
+#: ISA-L's: files a seventh to two fifths larger than zlib's level 4, in a twentieth of its time.
+_GZIP_LEVEL = 2
+_CT_ENDING = re.compile(r"(?P<stem>.+?)\.nii(\.gz)?\Z", re.IGNORECASE | re.DOTALL)
+_BIDS_CT = re.compile(r"(?P<stem>sub-.+)_ct\Z", re.DOTALL)
+#: Name parts that say a NIfTI file is a mask or another derivative, as whole parts between _ or -.
+_DERIVATIVE = re.compile(
+    r"(^|[_-])(seg|msk|mask|dseg|label|labels|labelmap|segmentation|ctd|snp|heatmap|vert)($|[_.-])",
+    re.IGNORECASE,
+)
+
+
+def write_centroids(
+    path: Path, centroids: Sequence[Centroid], source: SourceGeometry, convention: Convention
+) -> None:
+    """Write centroids (LPS mm) of a scan; `verse` uses the file's own axes as direction."""
+    direction = _DIRECTIONS.get(convention) or nib.aff2axcodes(source.affine)
+    affine, spacing = _directed_grid(source, direction)
+    to_index = np.linalg.inv(affine)
+    unit = np.ones(3) if convention == "verse" else spacing
+    entries: list[dict[str, Any]] = (
+        [] if convention != "verse" else [{"direction": list(direction)}]
+    )
+    for centroid in centroids:
+        x, y, z = (to_index @ [*centroid.point, 1.0])[:3] * unit
+        place = {"X": round(x, _DIGITS), "Y": round(y, _DIGITS), "Z": round(z, _DIGITS)}
+        entries.append({"label": centroid.label, **place})
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(entries, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_centroids(
+    path: Path, source: SourceGeometry, convention: Convention | None = None
+) -> tuple[Centroid, ...]:
+    """Centroids in LPS mm; CentroidFileError says what was expected and what came.
+
+    convention None: `verse` if the file states a direction, else by its name (…_iso-ctd.json is
+    verse20, …_ctd.json verse19).
+    """
+    entries = _entries(path)
+    stated = entries[0].get("direction") if entries else None
+    if convention is None:
+        convention = "verse" if stated is not None else _convention_by_name(path)
+    if convention == "verse":
+        direction = _checked_direction(path, stated)
+        entries = entries[1:]
+    else:
+        direction = _DIRECTIONS[convention]
+    affine, spacing = _directed_grid(source, direction)
+    unit = np.ones(3) if convention == "verse" else spacing
+    centroids = []
+    for entry in entries:
+        label, place = _checked_entry(path, entry)
+        x, y, z = (affine @ [*(place / unit), 1.0])[:3].tolist()
+        centroids.append(Centroid(label, (x, y, z)))
+    labels = [c.label for c in centroids]
+    if len(set(labels)) < len(labels):
+        raise CentroidFileError(f"{path}: expected each label once, got {labels}")
+    return tuple(centroids)
+
+
+def write_mask(path: Path, mask: NDArray[np.uint8], source: SourceGeometry) -> None:
+    """Write labels (z, y, x of the CT) as uint8 .nii.gz on the file's own grid; see packed_mask."""
+    write_packed(path, packed_mask(mask, source))
+
+
+def write_packed(path: Path, content: Sequence[bytes]) -> None:
+    """Write a packed mask, which appears under its name only when whole."""
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        file.writelines(content)
+
+
+def packed_mask(mask: NDArray[np.uint8], source: SourceGeometry) -> list[bytes]:
+    """Labels (z, y, x of the CT) as the pieces of a uint8 .nii.gz on the file's own grid.
+
+    Affine, sform, qform, their codes, zooms and units are the source's, field by field. The bytes
+    depend on the mask, the source and the kind of processor alone: gzip gets no time and no name.
+    """
+    header = nib.Nifti1Header()
+    for field in _GEOMETRY_FIELDS:
+        header[field] = source.header[field]
+    header["pixdim"][4:] = 1.0
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(source.shape)
+    header["pixdim"][1:4] = source.header["pixdim"][1:4]
+    header["descrip"] = b"VerSe vertebra labels"
+    header["cal_max"] = 28
+    header["scl_slope"], header["scl_inter"] = 1.0, 0.0
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    voxels = np.asarray(to_source(mask, source), np.uint8)
+    packer = isal_zlib.compressobj(_GZIP_LEVEL, isal_zlib.DEFLATED, GZIP_FORMAT)
+    pieces = [packer.compress(header.binaryblock + b"\0\0\0\0")]
+    for plane in np.moveaxis(voxels, 2, 0):
+        pieces.append(packer.compress(plane.tobytes(order="F")))
+    return [*pieces, packer.flush()]
+
+
+_GEOMETRY_FIELDS = (
+    "pixdim",
+    "xyzt_units",
+    "qform_code",
+    "sform_code",
+    "quatern_b",
+    "quatern_c",
+    "quatern_d",
+    "qoffset_x",
+    "qoffset_y",
+    "qoffset_z",
+    "srow_x",
+    "srow_y",
+    "srow_z",
+)
+
+
+def _directed_grid(
+    source: SourceGeometry, direction: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Affine of the reoriented grid to LPS mm, and its spacing."""
+    wanted = nib.orientations.axcodes2ornt(direction)
+    turn = nib.orientations.ornt_transform(nib.io_orientation(source.affine), wanted)
+    affine = source.affine @ nib.orientations.inv_ornt_aff(turn, source.shape)
+    return RAS_TO_LPS @ affine, np.linalg.norm(affine[:3, :3], axis=0)
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CentroidFileError(f"{path}: expected a JSON list, cannot be read: {error}") from error
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise CentroidFileError(f"{path}: expected a list of entries, got {str(content)[:80]}")
+    return content
+
+
+def _convention_by_name(path: Path) -> Convention:
+    if path.name.endswith("_iso-ctd.json"):
+        return "verse20"
+    if path.name.endswith("_ctd.json"):
+        return "verse19"
+    raise CentroidFileError(
+        f"{path}: no direction in the file, and its name is neither …_iso-ctd.json (VerSe'20) nor "
+        "…_ctd.json (VerSe'19); state the convention"
+    )
+
+
+def _checked_direction(path: Path, direction: Any) -> tuple[str, ...]:
+    axes = ("LR", "AP", "IS")
+    found = [
+        next((i for i, pair in enumerate(axes) if isinstance(d, str) and d in pair and d), -1)
+        for d in (direction if isinstance(direction, list) else ())
+    ]
+    if sorted(found) != [0, 1, 2]:
+        raise CentroidFileError(
+            f'{path}: expected a first entry like {{"direction": ["P", "I", "R"]}}, got {direction!r}'
+        )
+    return tuple(direction)
+
+
+def _checked_entry(path: Path, entry: dict[str, Any]) -> tuple[int, NDArray[np.float64]]:
+    label, place = entry.get("label"), [entry.get(axis) for axis in "XYZ"]
+    numbers = [isinstance(v, int | float) and math.isfinite(v) for v in (label, *place)]
+    if not all(numbers) or label not in LABELS:
+        raise CentroidFileError(
+            f"{path}: expected label (one of 1-25, 28), X, Y, Z as numbers, got {entry}"
+        )
+    return int(label), np.array(place, np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputNames:
+    """Where one case's outputs go."""
+
+    centroids: Path
+    mask: Path
+    preview: Path
+
+    def all(self) -> tuple[Path, Path, Path]:
+        """Centroids, mask, preview."""
+        return self.centroids, self.mask, self.preview
+
+
+def is_nifti(path: Path) -> bool:
+    """Does the name end in .nii or .nii.gz?"""
+    return _CT_ENDING.match(path.name) is not None
+
+
+def is_derivative(path: Path) -> bool:
+    """Does the name or a folder say that this NIfTI is a mask or other derivative, not a scan?"""
+    match = _CT_ENDING.match(path.name)
+    stem = match["stem"] if match else path.name
+    return "derivatives" in path.parts or _DERIVATIVE.search(stem) is not None
+
+
+def output_names(case: Path, output: Path, convention: Convention) -> OutputNames:
+    """Outputs of a case in the folder that mirrors its own.
+
+    case: relative to the input folder. A BIDS-like sub-…_ct gets the names of the restructured
+    VerSe data, any other NAME gets NAME_ctd.json (NAME_iso-ctd.json in the VerSe'20 convention),
+    NAME_seg.nii.gz and NAME_snp.png.
+    """
+    if case.is_absolute() or ".." in case.parts:
+        raise UsageError(f"{case}: expected a path inside the input folder")
+    match = _CT_ENDING.match(case.name)
+    if match is None:
+        raise UsageError(f"{case}: expected a name that ends in .nii or .nii.gz")
+    folder, stem = output / case.parent, match["stem"]
+    bids = _BIDS_CT.match(stem)
+    if bids:
+        base = bids["stem"]
+        names = (f"{base}_seg-subreg_ctd.json", f"{base}_seg-vert_msk.nii.gz")
+        return OutputNames(
+            folder / names[0], folder / names[1], folder / f"{base}_seg-vert_snp.png"
+        )
+    ending = "_iso-ctd.json" if convention == "verse20" else "_ctd.json"
+    return OutputNames(
+        folder / (stem + ending), folder / f"{stem}_seg.nii.gz", folder / f"{stem}_snp.png"
+    )
