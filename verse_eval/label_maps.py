@@ -16,7 +16,8 @@ from scipy import ndimage
 from verse_infer.anatomy import LABELS
 from verse_infer.ct import SourceGeometry, from_source
 from verse_infer.errors import InputError
-from verse_infer.grid import LARGEST_REPAIR_DEG, Lattice, grid_geometry
+from verse_infer.files.ct_reading import check_tilt
+from verse_infer.grid import Lattice
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +87,11 @@ def _grid(path: Path, image: Any) -> Grid:
         raise InputError(f"{path}: expected one 3D volume, got shape {tuple(image.shape)}")
     size = (shape[0], shape[1], shape[2])
     try:
-        geometry = grid_geometry(image.affine, size)
+        source = SourceGeometry.of(image.affine, size, image.header)
     except ValueError as error:
-        raise InputError(f"{path}: expected a voxel grid in space: {error}") from error
-    if geometry.repair_deg > LARGEST_REPAIR_DEG:
-        raise InputError(
-            f"{path}: expected perpendicular voxel axes, got a shear of {geometry.repair_deg:.1f}°"
-        )
-    source = SourceGeometry(image.affine, size, image.header, geometry.axes, geometry.flips)
-    return Grid(geometry.lattice, source)
+        raise InputError(f"{path}: expected a voxel grid in space, got: {error}") from error
+    check_tilt(path, source.grid)
+    return Grid(source.grid.lattice, source)
 
 
 def _labels(path: Path, image: Any) -> NDArray[np.uint8]:

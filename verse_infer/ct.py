@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.grid import Lattice
+from verse_infer.grid import GridGeometry, Lattice, grid_geometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,20 @@ class SourceGeometry:
     affine: 4×4, voxel index i, j, k to RAS+ mm, exactly as read.
     shape: i, j, k.
     header: the nibabel NIfTI header (sform and qform with codes, zooms, units).
-    axes, flips: array axis d of the CT (z, y, x) runs along file axis axes[d], reversed where
-        flips[d].
+    grid: how the CT's array (z, y, x) is turned against the file's (i, j, k), and where it lies.
     """
 
     affine: NDArray[np.float64]
     shape: tuple[int, int, int]
     header: Any
-    axes: tuple[int, int, int]
-    flips: tuple[bool, bool, bool]
+    grid: GridGeometry
+
+    @classmethod
+    def of(
+        cls, affine: NDArray[np.float64], shape: tuple[int, int, int], header: Any
+    ) -> "SourceGeometry":
+        """ValueError, with what came, where the affine does not span space."""
+        return cls(affine, shape, header, grid_geometry(affine, shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +73,11 @@ class SourceCt(Ct):
 
 def from_source(array: NDArray[Any], source: SourceGeometry) -> NDArray[Any]:
     """An array on the file's grid (i, j, k) as the CT's z, y, x; a view."""
-    turned = array.transpose(source.axes)
-    return turned[tuple(slice(None, None, -1 if flip else 1) for flip in source.flips)]
+    turned = array.transpose(source.grid.axes)
+    return turned[tuple(slice(None, None, -1 if flip else 1) for flip in source.grid.flips)]
 
 
 def to_source(array: NDArray[Any], source: SourceGeometry) -> NDArray[Any]:
     """An array in the CT's z, y, x as i, j, k on the file's grid; a view."""
-    turned = array[tuple(slice(None, None, -1 if flip else 1) for flip in source.flips)]
-    return turned.transpose(np.argsort(source.axes))
+    turned = array[tuple(slice(None, None, -1 if flip else 1) for flip in source.grid.flips)]
+    return turned.transpose(np.argsort(source.grid.axes))

@@ -17,11 +17,10 @@ Point = tuple[float, float, float]
 Block = tuple[slice, slice, slice]
 #: RAS+ (NIfTI) to LPS+ (ITK): x and y change sign.
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-#: Up to this angle between an axis and its repaired self a direction counts as rounding and is not
-#: worth a flag; files store single precision.
-SILENT_DEG = 0.01
-#: Larger deviations are shear, such as an uncorrected gantry tilt: repairing it would bend anatomy.
-LARGEST_REPAIR_DEG = 2.0
+#: Up to this angle a tilt counts as rounding and is not worth a flag; files store single precision.
+SILENT_TILT_DEG = 0.02
+#: Taking a larger gantry tilt for none would bend anatomy.
+LARGEST_TILT_DEG = 4.0
 #: Farther from the origin, single precision no longer holds 0.01 mm.
 LARGEST_OFFSET_MM = 1e5
 IDENTITY: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -91,14 +90,40 @@ class Lattice:
 class GridGeometry:
     """How a file's grid lies in space.
 
-    axes, flips: as in SourceGeometry. lattice: of the array turned by them; orthonormal.
-    repair_deg: the largest angle by which an axis had to turn to be orthonormal.
+    axes, flips: axis d of an array turned closest to LPS (z, y, x) runs along file axis axes[d],
+        reversed where flips[d].
+    lattice: of that array; orthonormal, also where the file's axes are not.
+    tilt_deg: the largest angle between an axis and the perpendicular of the other two; of sheared
+        slices, the gantry's tilt.
     """
 
     axes: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
     lattice: Lattice
-    repair_deg: float
+    tilt_deg: float
+
+    def file_index(self, point: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Continuous voxel index i, j, k of an LPS point, mm, as it lies on the lattice."""
+        turned = self.lattice.index(point)[::-1]
+        index = np.empty(3)
+        index[list(self.axes)] = self._flipped(turned)
+        return index
+
+    def file_point(self, index: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+        """LPS mm, on the lattice, of a continuous voxel index i, j, k."""
+        turned = self._flipped(np.asarray(index, np.float64)[list(self.axes)])
+        return self.lattice.point(turned[::-1])
+
+    @property
+    def file_spacing(self) -> NDArray[np.float64]:
+        """Distances of voxels along i, j, k, mm."""
+        spacing = np.empty(3)
+        spacing[list(self.axes)] = self.lattice.spacing[::-1]
+        return spacing
+
+    def _flipped(self, index: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of z, y, x, from the turned array's ends to the file's, or back."""
+        return np.where(self.flips, np.subtract(self.lattice.shape, 1) - index, index)
 
 
 def grid_geometry(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> GridGeometry:
@@ -124,27 +149,35 @@ def grid_geometry(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> G
     for axis in np.flatnonzero(reversed_):
         turned[:3, 3] += turned[:3, axis] * (sizes[axis] - 1)
         turned[:3, axis] *= -1
-    lattice, repair = _orthonormal(turned, sizes)
+    lattice = _orthonormal(turned, sizes)
     x, y, z = file_axis.tolist()
     flip_x, flip_y, flip_z = reversed_.tolist()
-    return GridGeometry((z, y, x), (flip_z, flip_y, flip_x), lattice, repair)
+    return GridGeometry((z, y, x), (flip_z, flip_y, flip_x), lattice, _tilt_deg(lps[:3, :3]))
 
 
-def _orthonormal(matrix: NDArray[np.float64], size: NDArray[np.intp]) -> tuple[Lattice, float]:
+def _orthonormal(matrix: NDArray[np.float64], size: NDArray[np.intp]) -> Lattice:
     """Lattice with the rotation nearest to the matrix' axes (polar decomposition), middle kept."""
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
     axes = matrix[:3, :3] / spacing
     left, _, right = np.linalg.svd(axes)
     rotation = left @ right
-    cosine = np.clip((axes * rotation).sum(axis=0), -1.0, 1.0)
-    angle = float(np.rad2deg(np.arccos(cosine)).max())
     middle = (size - 1) / 2
     centre = matrix[:3, :3] @ middle + matrix[:3, 3]
     origin = centre - rotation @ (spacing * middle)
-    lattice = Lattice(
+    return Lattice(
         tuple(origin.tolist()),
         tuple(spacing.tolist()),
         tuple(size.tolist()),
         tuple(rotation.ravel().tolist()),
     )
-    return lattice, angle
+
+
+def _tilt_deg(matrix: NDArray[np.float64]) -> float:
+    """See GridGeometry; matrix: 3×3, its columns are the axes."""
+    axes = matrix / np.linalg.norm(matrix, axis=0)
+    # Rows of the inverse are perpendicular to the other two axes.
+    normals = np.linalg.inv(axes)
+    sine = np.linalg.norm(
+        np.cross(axes.T, normals / np.linalg.norm(normals, axis=1)[:, None]), axis=1
+    )
+    return float(np.rad2deg(np.arcsin(np.minimum(sine, 1.0))).max())

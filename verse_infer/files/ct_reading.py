@@ -21,13 +21,7 @@ from verse_infer.files.nifti import (
     read_preamble,
     read_slabs,
 )
-from verse_infer.grid import (
-    LARGEST_REPAIR_DEG,
-    SILENT_DEG,
-    GridGeometry,
-    Lattice,
-    grid_geometry,
-)
+from verse_infer.grid import LARGEST_TILT_DEG, SILENT_TILT_DEG, GridGeometry, Lattice
 
 #: More voxels than any CT has (512×512×8192); asked for before any memory is.
 MOST_VOXELS = 2**31
@@ -63,16 +57,16 @@ def read_ct(path: Path, memory_limit: int | None = None) -> SourceCt:
     image = _open(path)
     header, header_flags = checked_header(path, image, preamble)
     try:
-        geometry = grid_geometry(image.affine, shape)
+        source = SourceGeometry.of(image.affine, shape, header)
     except ValueError as error:
         raise InputError(f"{path}: expected a voxel grid in space, got: {error}") from error
-    flags += header_flags + _geometry_flags(path, image, geometry)
-    _check_memory(path, preamble, shape, geometry, memory_limit)
-    source = SourceGeometry(image.affine, shape, header, geometry.axes, geometry.flips)
-    hu = np.empty(geometry.lattice.shape, np.int16)
+    flags += header_flags + _geometry_flags(path, image, source.grid)
+    lattice = source.grid.lattice
+    _check_memory(path, preamble, lattice, memory_limit)
+    hu = np.empty(lattice.shape, np.int16)
     slabs, scaling = read_slabs(path, preamble), (preamble.slope, preamble.inter)
     voxel_flags = to_hounsfield(slabs, scaling, to_source(hu, source), str(path))
-    return SourceCt(hu, geometry.lattice, (*flags, *voxel_flags), source=source)
+    return SourceCt(hu, lattice, (*flags, *voxel_flags), source=source)
 
 
 def _open(path: Path) -> Any:
@@ -104,18 +98,12 @@ def _volume_shape(path: Path, preamble: Preamble) -> tuple[tuple[int, int, int],
     return (shape[0], shape[1], shape[2]), flags
 
 
-def _check_memory(
-    path: Path,
-    preamble: Preamble,
-    shape: tuple[int, int, int],
-    geometry: GridGeometry,
-    limit: int | None,
-) -> None:
-    needed = scan_memory(shape, _extent_mm(geometry.lattice))
+def _check_memory(path: Path, preamble: Preamble, lattice: Lattice, limit: int | None) -> None:
+    needed = scan_memory(lattice.size, _extent_mm(lattice))
     if limit is not None and needed > limit:
         raise InputError(
             f"{path}: expected a scan that takes at most {limit / GIB:.1f} GiB of memory, got one "
-            f"of {needed / GIB:.1f} GiB: {shape} voxels of {preamble.dtype}"
+            f"of {needed / GIB:.1f} GiB: {preamble.shape} voxels of {preamble.dtype}"
         )
 
 
@@ -125,11 +113,7 @@ def _extent_mm(lattice: Lattice) -> tuple[float, ...]:
 
 def _geometry_flags(path: Path, image: Any, geometry: GridGeometry) -> tuple[str, ...]:
     flags = []
-    if geometry.repair_deg > LARGEST_REPAIR_DEG:
-        raise InputError(
-            f"{path}: expected perpendicular voxel axes, got a shear of {geometry.repair_deg:.1f}° "
-            "(gantry tilt?); resample the scan to an orthogonal grid first"
-        )
+    check_tilt(path, geometry)
     spacing, size = geometry.lattice.spacing, geometry.lattice.size
     if max(spacing) > LARGEST_SPACING_MM or min(spacing) < SMALLEST_SPACING_MM:
         raise InputError(
@@ -141,9 +125,20 @@ def _geometry_flags(path: Path, image: Any, geometry: GridGeometry) -> tuple[str
         raise InputError(
             f"{path}: expected a scan of at most {LARGEST_EXTENT_MM:g} mm, got {extent:.0f} mm"
         )
-    if geometry.repair_deg > SILENT_DEG:
-        flags.append(f"direction repaired: axes {geometry.repair_deg:.2f}° from perpendicular")
+    if geometry.tilt_deg > SILENT_TILT_DEG:
+        flags.append(
+            f"direction repaired: axes {geometry.tilt_deg:.2f}° from perpendicular (gantry tilt?)"
+        )
     return (*flags, *orientation_flags(image.header, image.shape[:3]))
+
+
+def check_tilt(path: Path, geometry: GridGeometry) -> None:
+    """InputError where a file's axes are too far from perpendicular to be taken as such."""
+    if geometry.tilt_deg > LARGEST_TILT_DEG:
+        raise InputError(
+            f"{path}: expected voxel axes within {LARGEST_TILT_DEG:g}° of perpendicular, got a shear "
+            f"of {geometry.tilt_deg:.1f}° (gantry tilt?); resample it to an orthogonal grid first"
+        )
 
 
 def to_hounsfield(

@@ -31,7 +31,6 @@ from verse_infer.ct import Centroid, SourceGeometry, to_source
 from verse_infer.errors import CentroidFileError, UsageError
 from verse_infer.files.atomic import atomic_write
 from verse_infer.files.nifti import GZIP_FORMAT
-from verse_infer.grid import RAS_TO_LPS
 
 Convention = Literal["verse", "verse20", "verse19"]
 CONVENTIONS: tuple[Convention, ...] = ("verse", "verse20", "verse19")
@@ -57,14 +56,12 @@ def write_centroids(
 ) -> None:
     """Write centroids (LPS mm) of a scan; `verse` uses the file's own axes as direction."""
     direction = _DIRECTIONS.get(convention) or nib.aff2axcodes(source.affine)
-    affine, spacing = _directed_grid(source, direction)
-    to_index = np.linalg.inv(affine)
-    unit = np.ones(3) if convention == "verse" else spacing
+    axes = _DirectedAxes.of(source, direction, in_voxels=convention == "verse")
     entries: list[dict[str, Any]] = (
         [] if convention != "verse" else [{"direction": list(direction)}]
     )
     for centroid in centroids:
-        x, y, z = (to_index @ [*centroid.point, 1.0])[:3] * unit
+        x, y, z = axes.place(centroid.point)
         place = {"X": round(x, _DIGITS), "Y": round(y, _DIGITS), "Z": round(z, _DIGITS)}
         entries.append({"label": centroid.label, **place})
     with atomic_write(path) as partial:
@@ -88,12 +85,11 @@ def read_centroids(
         entries = entries[1:]
     else:
         direction = _DIRECTIONS[convention]
-    affine, spacing = _directed_grid(source, direction)
-    unit = np.ones(3) if convention == "verse" else spacing
+    axes = _DirectedAxes.of(source, direction, in_voxels=convention == "verse")
     centroids = []
     for entry in entries:
         label, place = _checked_entry(path, entry)
-        x, y, z = (affine @ [*(place / unit), 1.0])[:3].tolist()
+        x, y, z = axes.point(place).tolist()
         centroids.append(Centroid(label, (x, y, z)))
     labels = [c.label for c in centroids]
     if len(set(labels)) < len(labels):
@@ -154,14 +150,46 @@ _GEOMETRY_FIELDS = (
 )
 
 
-def _directed_grid(
-    source: SourceGeometry, direction: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Affine of the reoriented grid to LPS mm, and its spacing."""
-    wanted = nib.orientations.axcodes2ornt(direction)
-    turn = nib.orientations.ornt_transform(nib.io_orientation(source.affine), wanted)
-    affine = source.affine @ nib.orientations.inv_ornt_aff(turn, source.shape)
-    return RAS_TO_LPS @ affine, np.linalg.norm(affine[:3, :3], axis=0)
+@dataclass(frozen=True, slots=True)
+class _DirectedAxes:
+    """X, Y, Z of a centroid file, along the axes of its image turned to the stated direction.
+
+    Points lie on the orthonormal lattice on which the stages find them and on which the mask is made:
+    so a centroid lies in its vertebra's voxels also where a header shears the axes.
+
+    axes, flips: X, Y, Z run along file axis axes[d], reversed where flips[d].
+    unit: mm or voxels of one voxel's step along X, Y, Z.
+    """
+
+    source: SourceGeometry
+    axes: NDArray[np.intp]
+    flips: NDArray[np.bool_]
+    unit: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, source: SourceGeometry, direction: Sequence[str], *, in_voxels: bool
+    ) -> "_DirectedAxes":
+        """direction: axis codes, such as P, I, R."""
+        wanted = nib.orientations.axcodes2ornt(direction)
+        turn = nib.orientations.ornt_transform(nib.io_orientation(source.affine), wanted)
+        axes = turn[:, 0].argsort()
+        unit = np.ones(3) if in_voxels else source.grid.file_spacing[axes]
+        return cls(source, axes, turn[axes, 1] < 0, unit)
+
+    def place(self, point: Sequence[float]) -> NDArray[np.float64]:
+        """X, Y, Z of an LPS point, mm."""
+        return self._flipped(self.source.grid.file_index(point)[self.axes]) * self.unit
+
+    def point(self, place: NDArray[np.float64]) -> NDArray[np.float64]:
+        """LPS mm of X, Y, Z."""
+        index = np.empty(3)
+        index[self.axes] = self._flipped(place / self.unit)
+        return self.source.grid.file_point(index)
+
+    def _flipped(self, index: NDArray[np.float64]) -> NDArray[np.float64]:
+        last = np.take(self.source.shape, self.axes) - 1
+        return np.where(self.flips, last - index, index)
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:

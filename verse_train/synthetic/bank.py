@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from verse_infer.ct import Centroid, SourceGeometry, from_source
 from verse_infer.files.verse import read_centroids
-from verse_infer.grid import Lattice, grid_geometry
+from verse_infer.grid import Lattice
 from verse_infer.weights import Stage
 from verse_train.datasets import patient_of
 from verse_train.prepared import PreparedCase, save_prepared
@@ -126,8 +126,8 @@ def fill_mask_bank(folder: Path, mask: Path, count: int, seed: int) -> None:
 def _real_mask(path: Path) -> tuple[NDArray[np.uint8], Lattice, tuple[Centroid, ...]]:
     """A mask on a 1 mm lattice with some room around it, its stairs of thick slices smoothed."""
     image = nib.load(path)
-    grid = grid_geometry(image.affine, image.shape)
-    source = SourceGeometry(image.affine, image.shape, image.header, grid.axes, grid.flips)
+    source = SourceGeometry.of(image.affine, image.shape, image.header)
+    grid = source.grid
     voxels = from_source(np.asarray(image.dataobj).astype(np.uint8), source)
     low, high = grid.lattice.corners().min(axis=0) - 15, grid.lattice.corners().max(axis=0) + 15
     size = (high - low).astype(int)

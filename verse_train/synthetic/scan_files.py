@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from verse_infer.ct import SourceGeometry, to_source
 from verse_infer.files.atomic import atomic_write
 from verse_infer.files.verse import write_centroids, write_mask
-from verse_infer.grid import RAS_TO_LPS, Lattice, grid_geometry
+from verse_infer.grid import RAS_TO_LPS, Lattice
 from verse_train.synthetic.anatomy_map import AnatomyMap
 
 
@@ -46,5 +46,4 @@ def _source(lattice: Lattice) -> SourceGeometry:
     header.set_xyzt_units("mm")
     header.set_qform(affine, 1)
     header.set_sform(affine, 1)
-    geometry = grid_geometry(affine, shape)
-    return SourceGeometry(affine, shape, header, geometry.axes, geometry.flips)
+    return SourceGeometry.of(affine, shape, header)

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verse_infer.ct import from_source, to_source
+from verse_infer.ct import SourceGeometry, from_source, to_source
 from verse_infer.errors import InputError
 from verse_infer.files.ct_reading import read_ct
+from verse_infer.grid import GridGeometry, Lattice
 
 ORIENTATIONS = [
     np.array(list(zip(axes, flips, strict=True)), float)
@@ -174,8 +175,8 @@ def test_unusable_affine_is_refused(saved, broken):
 @settings(max_examples=50, deadline=None)
 @given(st.permutations(range(3)), st.lists(st.booleans(), min_size=3, max_size=3))
 def test_turning_there_and_back_is_exact(axes, flips):
-    from verse_infer.ct import SourceGeometry
-
-    source = SourceGeometry(np.eye(4), (2, 3, 4), None, tuple(axes), tuple(flips))
+    lattice = Lattice((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (2, 3, 4))
+    grid = GridGeometry(tuple(axes), tuple(flips), lattice, 0.0)
+    source = SourceGeometry(np.eye(4), (2, 3, 4), None, grid)
     array = np.arange(24).reshape(2, 3, 4)
     assert np.array_equal(to_source(from_source(array, source), source), array)

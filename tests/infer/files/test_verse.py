@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from verse_infer.ct import Centroid, SourceGeometry, from_source
 from verse_infer.errors import CentroidFileError
 from verse_infer.files.verse import CONVENTIONS, read_centroids, write_centroids, write_mask
-from verse_infer.grid import grid_geometry
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 CENTROIDS = (
@@ -30,8 +29,7 @@ def geometry(axes="RAS", angle=0.2, shape=(30, 40, 50), spacing=(0.7, 0.8, 2.5))
     wanted = nib.orientations.axcodes2ornt(axes)
     turn = nib.orientations.ornt_transform(nib.io_orientation(base), wanted)
     image = nib.Nifti1Image(np.zeros(shape, np.int16), base).as_reoriented(turn)
-    grid = grid_geometry(image.affine, image.shape)
-    return SourceGeometry(image.affine, image.shape, image.header, grid.axes, grid.flips)
+    return SourceGeometry.of(image.affine, image.shape, image.header)
 
 
 ALL_AXES = [
@@ -71,7 +69,7 @@ def test_any_points_survive(tmp_path_factory, points, convention, axes):
 def test_conventions_count_from_the_corners_the_challenges_state(tmp_path):
     # A 1 mm grid in LPS, 10 × 20 × 30 voxels; the point is voxel x=2, y=5, z=8 (left, back, up).
     affine = np.diag([-1.0, -1.0, 1.0, 1.0])
-    source = SourceGeometry(affine, (10, 20, 30), nib.Nifti1Header(), (2, 1, 0), (False,) * 3)
+    source = SourceGeometry.of(affine, (10, 20, 30), nib.Nifti1Header())
     expected = {
         # from the superior, anterior, right corner: down, back, left
         "verse19": {"X": 21.0, "Y": 5.0, "Z": 2.0},
@@ -136,7 +134,7 @@ def test_mask_has_its_sources_grid_and_header(tmp_path, axes, codes):
     image.header["descrip"] = b"secret name"
     image.to_filename(tmp_path / "ct.nii")
     ct = nib.load(tmp_path / "ct.nii")
-    source = SourceGeometry(ct.affine, ct.shape, ct.header, source.axes, source.flips)
+    source = SourceGeometry.of(ct.affine, ct.shape, ct.header)
     stored = np.random.default_rng(0).integers(0, 26, ct.shape).astype(np.uint8)
     write_mask(tmp_path / "m.nii.gz", from_source(stored, source), source)
     mask = nib.load(tmp_path / "m.nii.gz")
@@ -180,11 +178,10 @@ def test_official_centroids_lie_in_their_vertebrae(name):
     if not folder.is_dir():
         pytest.skip("real data absent")
     image = nib.load(folder / f"{name}_seg-vert_msk.nii.gz")
-    grid = grid_geometry(image.affine, image.shape)
-    source = SourceGeometry(image.affine, image.shape, image.header, grid.axes, grid.flips)
+    source = SourceGeometry.of(image.affine, image.shape, image.header)
     mask = from_source(np.asarray(image.dataobj).astype(int), source)
     centroids = read_centroids(folder / f"{name}_seg-subreg_ctd.json", source)
     assert len(centroids) >= 5
     for centroid in centroids:
-        i, j, k = np.rint(grid.lattice.index(centroid.point)).astype(int)
+        i, j, k = np.rint(source.grid.lattice.index(centroid.point)).astype(int)
         assert mask[k, j, i] == centroid.label
