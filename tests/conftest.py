@@ -4,7 +4,12 @@ import os
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A deadline per example would measure how busy the machine is.
+hypothesis.settings.register_profile("verse", deadline=None)
+hypothesis.settings.load_profile("verse")
 
 
 @pytest.fixture

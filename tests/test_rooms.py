@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     "errors",
     "anatomy",
+    "flags",
     "logs",
     "concurrency",
     "grid",

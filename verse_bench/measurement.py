@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from verse_bench.clock import Answer, Clock, bare_seconds, convolution_flops
-from verse_bench.paths import SCALED_UP, GuidedPipeline, ReferencePipeline, nothing, vertebra_sized
+from verse_bench.paths import GuidedPipeline, ReferencePipeline, nothing, vertebra_sized
 from verse_bench.scans import read_truth
 from verse_infer.batch.case import CaseOptions, Runner, attempt_case
 from verse_infer.batch.discovery import find_cases
@@ -95,6 +95,7 @@ class _Run:
     report: CaseReport
     cpu_seconds: float
     clock: Clock
+    scaled: bool
 
 
 def measure(scan: Path, setting: Setting, output: Path) -> Measurement:
@@ -111,8 +112,7 @@ def measure(scan: Path, setting: Setting, output: Path) -> Measurement:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     seconds = dict(run.report.seconds)
     total = seconds.pop("total")
-    scaled = SCALED_UP in run.report.flags
-    whole = sum(seconds.values()) if scaled else total
+    whole = sum(seconds.values()) if run.scaled else total
     return Measurement(
         setting.path,
         scan.parent.name,
@@ -124,7 +124,7 @@ def measure(scan: Path, setting: Setting, output: Path) -> Measurement:
         whole,
         run.cpu_seconds * whole / total,
         os.getloadavg()[0],
-        scaled,
+        run.scaled,
         {STAGE_NAMES[stage]: _calls(run.clock, networks, stage, setting) for stage in STAGES},
         peak,
     )
@@ -135,14 +135,15 @@ def _run(scan: Path, networks: Networks, setting: Setting, output: Path) -> _Run
     clock, truth = Clock(), read_truth(scan).centroids
     timed = clock.timed(networks, {} if setting.path == "bundled" else dict(_ANSWERS))
     runner: Runner = GuidedPipeline(timed, truth)
+    shares: list[float] = []
     if setting.path == "reference":
-        runner = ReferencePipeline(timed, truth, setting.most, setting.most)
+        runner = ReferencePipeline(timed, truth, setting.most, setting.most, shares)
     (case,) = find_cases(scan, output, "verse")
     cpu = time.process_time()
     report = attempt_case(case, runner, CaseOptions(output))
     if report.status != "succeeded":
         raise RuntimeError(f"{scan}: expected a result, got: {report.error}")
-    return _Run(report, time.process_time() - cpu, clock)
+    return _Run(report, time.process_time() - cpu, clock, min(shares, default=1.0) < 1)
 
 
 def input_shapes(network: Network) -> list[tuple[int, int, int, int, int]]:

@@ -6,7 +6,7 @@ of its work.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.ndimage
@@ -22,8 +22,6 @@ from verse_infer.segmentation import crop_lattice, vertebra_crops
 from verse_infer.spine import SpineRegion, locate_spine, z_range_of
 
 Floats = NDArray[np.float32]
-#: Flag of a result whose seconds are scaled up from a part of the work.
-SCALED_UP = "scaled up"
 #: Overlap of tiles along z in the papers, voxels of 128.
 PUBLISHED_OVERLAP = 96
 #: Radius of what networks of random weights are taken to have answered, mm: a vertebra's.
@@ -57,7 +55,7 @@ class ReferencePipeline:
     """The published method: tiles that overlap by 96, each vertebra brought back to the whole volume.
 
     most_tiles, most_vertebrae: no more of these are done, and the stage's seconds are scaled up by
-    what was left out; None does all. It reads the file once, samples as the product does, and looks
+    what was left out; None does all. shares: of the tiles and vertebrae that were done. It reads the file once, samples as the product does, and looks
     for connected pieces in crops; the published programs spend more on these, on whole volumes, so
     the comparison errs on their side.
     """
@@ -66,6 +64,7 @@ class ReferencePipeline:
     truth: Sequence[Centroid]
     most_tiles: int | None = None
     most_vertebrae: int | None = None
+    shares: list[float] = field(default_factory=list)
 
     def run(self, ct: Ct, centroids: Sequence[Centroid] | None = None) -> CaseResult:
         """As Pipeline.run; centroids replace the truth."""
@@ -80,8 +79,8 @@ class ReferencePipeline:
         done = given[: self.most_vertebrae]
         with timed(seconds, "vertebra segmentation", len(done) / max(len(given), 1)):
             mask = segment_on_whole_volume(ct, done, self.networks["vertebra_segmentation"])
-        flags = (SCALED_UP,) if share < 1 or len(done) < len(given) else ()
-        return CaseResult(tuple(given), mask, flags, seconds)
+        self.shares.extend((share, len(done) / max(len(given), 1)))
+        return CaseResult(tuple(given), mask, (), seconds)
 
     def _tiled_region(self, region: SpineRegion, network: Network) -> tuple[SpineRegion, float]:
         """The part of a spine that takes as many tiles as allowed, and their share of all tiles."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from verse_infer.flags import Flag
 from verse_infer.grid import GridGeometry, Lattice, grid_geometry
 
 
@@ -56,12 +57,12 @@ class Ct:
     hu: int16 Hounsfield units, z, y, x; its axes run closest to LPS (x to the left, y to
         posterior, z to superior); oblique scans keep their obliqueness in lattice.direction.
     lattice: where the voxels are, LPS mm.
-    flags: remarks for the report, such as "direction repaired: 0.3° from orthonormal".
+    flags: remarks on the file it was read from.
     """
 
     hu: NDArray[np.int16]
     lattice: Lattice
-    flags: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from verse_infer.anatomy import name_of
 from verse_infer.ct import Centroid, Ct
+from verse_infer.flags import Flag, FlagCode
 from verse_infer.grid import Block
 from verse_infer.labelling import (
     ChainRule,
@@ -34,9 +35,6 @@ from verse_infer.spine import SpineRegion, locate_spine, z_range_of
 from verse_infer.weights import StageWeights
 
 logger = logging.getLogger(__name__)
-NO_SPINE = "no spine found"
-NO_VERTEBRAE = "spine found, but no vertebra"
-OUTSIDE_SCAN = "centroids outside the scan ignored"
 END_MARGIN_MM = 10.0
 #: Padding is at most this, HU; measured air is noisy, so that no plane of it is constant.
 AIR_HU = -900
@@ -65,7 +63,7 @@ class CaseResult:
 
     centroids: tuple[Centroid, ...]
     mask: NDArray[np.uint8]
-    flags: tuple[str, ...]
+    flags: tuple[Flag, ...]
     seconds: Mapping[str, float]
     spine: SpineRegion | None = None
 
@@ -99,7 +97,9 @@ class Pipeline:
         else:
             found = _inside(ct, centroids)
             if len(found) < len(centroids):
-                flags.append(OUTSIDE_SCAN)
+                outside = len(centroids) - len(found)
+                message = f"{outside} of {len(centroids)} centroids outside the scan ignored"
+                flags.append(Flag(FlagCode.CENTROIDS_OUTSIDE, message, outside))
         with timed(seconds, "vertebra segmentation"):
             mask = segment_vertebrae(ct, found, self.networks["vertebra_segmentation"])
         logger.info("vertebra segmentation: %.1f s", seconds["vertebra segmentation"])
@@ -109,20 +109,20 @@ class Pipeline:
         return CaseResult(found, mask, tuple(flags), seconds, spine)
 
     def _localise(
-        self, ct: Ct, seconds: dict[str, float], flags: list[str]
+        self, ct: Ct, seconds: dict[str, float], flags: list[Flag]
     ) -> tuple[SpineRegion | None, tuple[Centroid, ...]]:
         with timed(seconds, "spine localisation"):
             spine = locate_spine(ct, self.networks["spine_localisation"])
         logger.info("spine localisation: %.1f s, %s", seconds["spine localisation"], spine)
         if spine is None:
-            flags.append(NO_SPINE)
+            flags.append(Flag(FlagCode.NO_SPINE, "no spine found"))
             return None, ()
         with timed(seconds, "vertebra localisation"):
             centroids = self._locate_vertebrae(ct, spine)
         names = " ".join(name_of(c.label) for c in centroids)
         logger.info("vertebra localisation: %.1f s, %s", seconds["vertebra localisation"], names)
         if not centroids:
-            flags.append(NO_VERTEBRAE)
+            flags.append(Flag(FlagCode.NO_VERTEBRAE, "spine found, but no vertebra"))
         options = self.networks["vertebra_localisation"].weights.options
         flags.extend(uncertain(centroids, float(options.get("usual_response", 0.0))))
         return spine, centroids
@@ -173,10 +173,11 @@ def _inside(ct: Ct, centroids: Sequence[Centroid]) -> tuple[Centroid, ...]:
     )
 
 
-def _unsegmented(centroids: Sequence[Centroid], voxels: NDArray[np.intp]) -> Iterator[str]:
+def _unsegmented(centroids: Sequence[Centroid], voxels: NDArray[np.intp]) -> Iterator[Flag]:
     for centroid in centroids:
         if not voxels[centroid.label]:
-            yield f"{name_of(centroid.label)} located, but no voxel of it segmented"
+            message = f"{name_of(centroid.label)} located, but no voxel of it segmented"
+            yield Flag(FlagCode.NOT_SEGMENTED, message, centroid.label)
 
 
 @contextmanager

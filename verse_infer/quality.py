@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_infer.ct import Centroid, Ct
+from verse_infer.flags import Flag, FlagCode
 
-TURNED = "orientation in the header may be wrong: "
-UNCERTAIN = "names and places are uncertain: "
+_TURNED = "orientation in the header may be wrong: "
+_UNCERTAIN = "names and places are uncertain: "
 #: Above it is body, or table; fat begins at about -120 HU, lung ends at about -500 HU.
 BODY_HU = -300
 #: Voxels are looked at this far apart; enough for a mean.
@@ -30,7 +31,7 @@ FEWEST_VERTEBRAE = 6
 LEAST_GROWTH = 0.7
 
 
-def uncertain(centroids: Sequence[Centroid], usual_response: float = 0.0) -> Iterator[str]:
+def uncertain(centroids: Sequence[Centroid], usual_response: float = 0.0) -> Iterator[Flag]:
     """Flags about located vertebrae (not about given ones, which have no response).
 
     usual_response: median height of the heatmaps at the vertebrae below which their weights do not
@@ -38,14 +39,15 @@ def uncertain(centroids: Sequence[Centroid], usual_response: float = 0.0) -> Ite
     """
     if 0 < len(centroids) < FEWEST_CERTAIN:
         found = "one vertebra" if len(centroids) == 1 else f"{len(centroids)} vertebrae"
-        yield f"{UNCERTAIN}only {found} found"
+        yield Flag(FlagCode.FEW_VERTEBRAE, f"{_UNCERTAIN}only {found} found", len(centroids))
     elif centroids:
         median = float(np.median([c.response for c in centroids]))
         if median < usual_response:
-            yield f"{UNCERTAIN}median response {median:.2f}, usual are {usual_response:g} and more"
+            found = f"median response {median:.2f}, usual are {usual_response:g} and more"
+            yield Flag(FlagCode.LOW_RESPONSE, f"{_UNCERTAIN}{found}", median)
 
 
-def implausible(ct: Ct, centroids: Sequence[Centroid], voxels: NDArray[np.intp]) -> Iterator[str]:
+def implausible(ct: Ct, centroids: Sequence[Centroid], voxels: NDArray[np.intp]) -> Iterator[Flag]:
     """Flags about a result; none for one that looks right.
 
     centroids: head to foot. voxels: of each label in the mask, see voxel_counts.
@@ -54,12 +56,15 @@ def implausible(ct: Ct, centroids: Sequence[Centroid], voxels: NDArray[np.intp])
         return
     lateral, posterior = _spine_from_middle(ct, centroids)
     if posterior < -LARGEST_ANTERIOR_MM:
-        yield f"{TURNED}spine {-posterior:.0f} mm in front of the body's middle"
+        message = f"{_TURNED}spine {-posterior:.0f} mm in front of the body's middle"
+        yield Flag(FlagCode.SPINE_IN_FRONT, message, -posterior)
     elif abs(lateral) > LARGEST_LATERAL_MM and posterior < LEAST_POSTERIOR_MM:
-        yield f"{TURNED}spine {abs(lateral):.0f} mm beside the body's middle"
+        message = f"{_TURNED}spine {abs(lateral):.0f} mm beside the body's middle"
+        yield Flag(FlagCode.SPINE_BESIDE, message, abs(lateral))
     growth = _growth(centroids, voxels)
     if growth < LEAST_GROWTH:
-        yield f"{TURNED}vertebrae shrink from head to foot, to {growth:.0%}"
+        message = f"{_TURNED}vertebrae shrink from head to foot, to {growth:.0%}"
+        yield Flag(FlagCode.VERTEBRAE_SHRINK, message, growth)
 
 
 def _spine_from_middle(ct: Ct, centroids: Sequence[Centroid]) -> tuple[float, float]:

@@ -5,7 +5,6 @@ import pytest
 
 from tests.helpers.fake_networks import fake_networks
 from verse_bench.paths import (
-    SCALED_UP,
     GuidedPipeline,
     ReferencePipeline,
     largest_piece_only,
@@ -44,10 +43,11 @@ def networks():
 
 def test_both_ways_give_the_same_mask_and_centroids():
     product = GuidedPipeline(networks(), TRUTH).run(ct())
-    reference = ReferencePipeline(with_tiles(networks()), TRUTH).run(ct())
+    path = ReferencePipeline(with_tiles(networks()), TRUTH)
+    reference = path.run(ct())
     assert product.centroids == reference.centroids == TRUTH
     assert product.seconds.keys() == reference.seconds.keys()
-    assert SCALED_UP not in reference.flags
+    assert set(path.shares) == {1.0}
     for label in (20, 21, 22, 23):
         one, other = product.mask == label, reference.mask == label
         assert 2 * (one & other).sum() >= 0.999 * (one.sum() + other.sum()) > 0
@@ -68,14 +68,15 @@ def test_what_is_left_out_is_scaled_up(monkeypatch):
         "verse_bench.paths.timed", lambda _, stage, share=1.0: note(done, stage, share)
     )
     all_networks = with_tiles(networks())
-    result = ReferencePipeline(all_networks, TRUTH, most_tiles=1, most_vertebrae=1).run(ct())
+    path = ReferencePipeline(all_networks, TRUTH, most_tiles=1, most_vertebrae=1)
+    result = path.run(ct())
     network = with_overlap(all_networks["vertebra_localisation"], 96)
     tiles = tile_count(true_region(ct(), TRUTH), network)
     assert tiles > 1
     assert dict(done)["vertebra localisation"] == pytest.approx(1 / tiles)
     assert dict(done)["vertebra segmentation"] == pytest.approx(1 / 4)
     assert set(np.unique(result.mask)) == {0, 20}
-    assert result.flags == (SCALED_UP,)
+    assert path.shares == pytest.approx([1 / tiles, 1 / 4])
 
 
 def note(done, stage, share):

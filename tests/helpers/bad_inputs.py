@@ -13,17 +13,19 @@ from typing import Literal
 import nibabel as nib
 import numpy as np
 
+from verse_infer.flags import FlagCode
+
 PROCESSED, FLAGGED, REFUSED = "processed", "processed with flag", "refused"
 SHAPE = (10, 12, 14)
 
 
 @dataclass(frozen=True)
 class BadInput:
-    """phrase: stands in the flag, or in the message of the refusal."""
+    """said: the code of the flag, or a phrase of the refusal's message; nothing of a sound scan."""
 
     name: str
     outcome: Literal["processed", "processed with flag", "refused"]
-    phrase: str
+    said: str
     write: Callable[[Path], None]
 
 
@@ -163,7 +165,7 @@ BAD_INPUTS = (
     BadInput("one_voxel.nii", REFUSED, "at least 4", saved(image(np.full((1, 1, 1), 50)))),
     BadInput("2d.nii", REFUSED, "one 3D volume", saved(image(body((64, 64))))),
     BadInput("4d.nii", REFUSED, "one 3D volume", saved(image(np.stack([body()] * 3, -1)))),
-    BadInput("4d_of_one.nii", FLAGGED, "read as 3D", saved(image(body()[..., None]))),
+    BadInput("4d_of_one.nii", FLAGGED, FlagCode.READ_AS_3D, saved(image(body()[..., None]))),
     BadInput("long.nii", REFUSED, "at most 3000 mm", saved(image(body((4, 4, 2000))))),
     # --- voxel types and values
     BadInput(
@@ -173,24 +175,32 @@ BAD_INPUTS = (
     BadInput("unknown_type.nii", REFUSED, "grey values", content(changed(datatype=7777))),
     BadInput("float64.nii", PROCESSED, "", saved(image(dtype=np.float64))),
     BadInput("float32.nii.gz", PROCESSED, "", saved(image(dtype=np.float32))),
-    BadInput("uint16_offset.nii", FLAGGED, "+1024", saved(image(body() + 1024, dtype=np.uint16))),
+    BadInput(
+        "uint16_offset.nii",
+        FLAGGED,
+        FlagCode.NO_NEGATIVE_VALUE,
+        saved(image(body() + 1024, dtype=np.uint16)),
+    ),
     BadInput("8bit.nii", REFUSED, "8-bit", saved(image(body() / 8 + 127, dtype=np.uint8))),
     BadInput("picture.nii", REFUSED, "8-bit", saved(image(body() / 8 + 127))),
     BadInput(
         "nan_voxels.nii",
         FLAGGED,
-        "3 voxels without",
+        FlagCode.VOXELS_NOT_FINITE,
         saved(image(with_voxel(np.nan), dtype=np.float32)),
     ),
     BadInput(
         "inf_voxels.nii",
         FLAGGED,
-        "3 voxels without",
+        FlagCode.VOXELS_NOT_FINITE,
         saved(image(with_voxel(-np.inf), dtype=np.float64)),
     ),
     BadInput("all_nan.nii", REFUSED, "constant", saved(image(body() * np.nan, dtype=np.float32))),
     BadInput(
-        "huge_values.nii", FLAGGED, "set to 32767", saved(image(with_voxel(1e30), dtype=np.float32))
+        "huge_values.nii",
+        FLAGGED,
+        FlagCode.HIGH_VALUES_CLIPPED,
+        saved(image(with_voxel(1e30), dtype=np.float32)),
     ),
     BadInput("metal.nii", PROCESSED, "", saved(image(with_voxel(30000)))),
     BadInput("slope_zero.nii", PROCESSED, "", content(changed(scl_slope=0))),
@@ -201,18 +211,21 @@ BAD_INPUTS = (
     BadInput("all_water.nii", REFUSED, "air to bone", saved(image(body() / 50))),
     # --- geometry
     BadInput(
-        "zero_zooms.nii", FLAGGED, "sform used", content(changed(pixdim=[1, 0, 0, 0, 0, 0, 0, 0]))
+        "zero_zooms.nii",
+        FLAGGED,
+        FlagCode.ZOOMS_DISAGREE,
+        content(changed(pixdim=[1, 0, 0, 0, 0, 0, 0, 0])),
     ),
     BadInput(
         "nan_zooms.nii",
         FLAGGED,
-        "sform used",
+        FlagCode.ZOOMS_DISAGREE,
         content(changed(pixdim=[1, np.nan, 0.8, 2, 0, 0, 0, 0])),
     ),
     BadInput(
         "negative_zooms.nii",
         FLAGGED,
-        "taken as positive",
+        FlagCode.NEGATIVE_ZOOMS,
         content(changed(pixdim=[1, -0.8, 0.8, 2, 0, 0, 0, 0])),
     ),
     BadInput(
@@ -228,7 +241,10 @@ BAD_INPUTS = (
         content(only_qform(pixdim=[1, 0.8, np.nan, 2, 0, 0, 0, 0])),
     ),
     BadInput(
-        "other_zooms.nii", FLAGGED, "sform used", content(changed(pixdim=[1, 3, 3, 3, 0, 0, 0, 0]))
+        "other_zooms.nii",
+        FLAGGED,
+        FlagCode.ZOOMS_DISAGREE,
+        content(changed(pixdim=[1, 3, 3, 3, 0, 0, 0, 0])),
     ),
     BadInput("sform_nan.nii", REFUSED, "not finite", content(changed(srow_y=[np.nan] * 4))),
     BadInput("sform_zero.nii", REFUSED, "do not span space", content(changed(srow_z=[0] * 4))),
@@ -241,20 +257,23 @@ BAD_INPUTS = (
     BadInput(
         "forms_disagree.nii",
         FLAGGED,
-        "disagree by up to",
+        FlagCode.FORMS_DISAGREE,
         saved(with_qform(image(), turned(1, -2, 3))),
     ),
     BadInput(
         "no_forms.nii",
         FLAGGED,
-        "states no orientation",
+        FlagCode.NO_ORIENTATION,
         content(changed(sform_code=0, qform_code=0)),
     ),
     BadInput("left_handed.nii", PROCESSED, "", saved(image(affine=turned(-1, 2, 3)))),
     BadInput("upside_down.nii", PROCESSED, "", saved(image(affine=turned(1, -2, -3)))),
     BadInput("sideways.nii", PROCESSED, "", saved(image(affine=turned(2, -1, 3)))),
     BadInput(
-        "nearly_orthonormal.nii", FLAGGED, "direction repaired", saved(image(affine=sheared(1.0)))
+        "nearly_orthonormal.nii",
+        FLAGGED,
+        FlagCode.DIRECTION_REPAIRED,
+        saved(image(affine=sheared(1.0))),
     ),
     BadInput("gantry_tilt.nii", REFUSED, "shear", saved(image(affine=sheared(15.0)))),
     BadInput("parallel_axes.nii", REFUSED, "do not span", saved(image(affine=sheared(89.99)))),

@@ -5,6 +5,7 @@ import numpy as np
 from verse_infer.errors import InputError
 from verse_infer.files.ct_reading import LARGEST_EXTENT_MM, read_ct
 from verse_infer.files.verse import write_mask
+from verse_infer.flags import FlagCode
 
 MEMORY_LIMIT = 2**24
 
@@ -33,7 +34,7 @@ def read_or_refuse(path, written=None):
     assert np.linalg.det(matrix) > 0
     extent = np.asarray(ct.lattice.spacing) * ct.lattice.size
     assert extent.max() <= LARGEST_EXTENT_MM
-    assert all(isinstance(flag, str) and flag for flag in ct.flags)
+    assert all(isinstance(flag.code, FlagCode) and flag.message for flag in ct.flags)
     if written is not None:
         write_mask(written, np.zeros(ct.hu.shape, np.uint8), ct.source)
     return ct

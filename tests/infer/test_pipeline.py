@@ -7,9 +7,9 @@ from tests.helpers.fake_networks import STAGE_WEIGHTS
 from tests.helpers.marked_ct import GRID, LEVELS, marked_ct, networks
 from verse_infer.anatomy import label_of
 from verse_infer.ct import Centroid
+from verse_infer.flags import FlagCode
 from verse_infer.labelling import ChainRule, SequenceRule
 from verse_infer.pipeline import (
-    NO_SPINE,
     Pipeline,
     PipelineOptions,
     end_margin,
@@ -36,7 +36,7 @@ def test_no_spine_is_a_clean_result_with_a_flag():
     result = Pipeline(networks(np.zeros_like)).run(marked_ct())
     assert result.centroids == ()
     assert not result.mask.any()
-    assert result.flags == (NO_SPINE,)
+    assert [flag.code for flag in result.flags] == [FlagCode.NO_SPINE]
 
 
 def test_vertebrae_near_the_ends_are_dropped_by_the_margin():
@@ -59,7 +59,8 @@ def test_given_centroids_replace_the_first_two_stages():
     result = Pipeline(networks()).run(marked_ct(), given)
     assert [c.label for c in result.centroids] == [7]
     assert set(np.unique(result.mask)) == {0, 7}
-    assert any("outside" in flag for flag in result.flags)
+    flags = {flag.code: flag.value for flag in result.flags}
+    assert flags[FlagCode.CENTROIDS_OUTSIDE] == 1
     assert list(result.seconds) == ["vertebra segmentation"]
 
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from verse_infer.ct import Centroid, Ct
+from verse_infer.flags import FlagCode
 from verse_infer.grid import Lattice
-from verse_infer.quality import UNCERTAIN, implausible, uncertain
+from verse_infer.quality import implausible, uncertain
 from verse_infer.segmentation import voxel_counts
 
 GRID = Lattice((-150.0, -100.0, 0.0), (3.0, 2.0, 4.0), (100, 100, 80))
@@ -32,17 +33,20 @@ def test_usual_patients_get_no_flag(place):
 
 def test_a_spine_in_front_is_flagged():
     (flag,) = implausible(*patient(y=-60.0))
-    assert "60 mm in front" in flag
+    assert flag.code == FlagCode.SPINE_IN_FRONT
+    assert flag.value == pytest.approx(60, abs=2)
 
 
 def test_a_spine_beside_the_middle_is_flagged():
     (flag,) = implausible(*patient(x=-80.0, y=0.0))
-    assert "80 mm beside" in flag
+    assert flag.code == FlagCode.SPINE_BESIDE
+    assert flag.value == pytest.approx(80, abs=2)
 
 
 def test_vertebrae_that_shrink_downwards_are_flagged():
     (flag,) = implausible(*patient(growth=0.85))
-    assert "shrink" in flag
+    assert flag.code == FlagCode.VERTEBRAE_SHRINK
+    assert 0 < flag.value < 0.7
 
 
 def test_too_little_is_no_reason_for_a_flag():
@@ -54,21 +58,19 @@ def test_too_little_is_no_reason_for_a_flag():
 
 
 @pytest.mark.parametrize(
-    ("responses", "phrase"),
+    ("responses", "expected"),
     [
-        ([0.4], "only one vertebra found"),
-        ([0.9, 0.8], "only 2 vertebrae found"),
-        ([0.1, 0.2, 0.9], "median response 0.20"),
-        ([0.1, 0.6, 0.7], None),
-        ([], None),
+        ([0.4], [(FlagCode.FEW_VERTEBRAE, 1)]),
+        ([0.9, 0.8], [(FlagCode.FEW_VERTEBRAE, 2)]),
+        ([0.1, 0.2, 0.9], [(FlagCode.LOW_RESPONSE, 0.2)]),
+        ([0.1, 0.6, 0.7], []),
+        ([], []),
     ],
 )
-def test_low_heatmaps_and_single_vertebrae_are_flagged(responses, phrase):
+def test_low_heatmaps_and_single_vertebrae_are_flagged(responses, expected):
     centroids = [Centroid(n + 1, (0.0, 0.0, -30.0 * n), r) for n, r in enumerate(responses)]
-    flags = list(uncertain(centroids, usual_response=0.35))
-    assert [UNCERTAIN in flag and phrase in flag for flag in flags] == (
-        [] if phrase is None else [True]
-    )
+    flags = uncertain(centroids, usual_response=0.35)
+    assert [(flag.code, flag.value) for flag in flags] == expected
 
 
 def test_heights_of_heatmaps_say_nothing_where_the_weights_do_not_state_the_usual_ones():

@@ -23,6 +23,7 @@ from verse_infer.files.verse import (
     write_centroids,
     write_packed,
 )
+from verse_infer.flags import Flag, FlagCode
 from verse_infer.pipeline import CaseResult
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def attempt_case(case: Case, pipeline: Runner, options: CaseOptions) -> CaseRepo
     logger.info("%s: %d vertebrae in %.1f s", name, len(names), seconds["total"])
     flags = (*_link_flags(case), *result.flags)
     for flag in flags:
-        logger.warning("%s: %s", name, flag)
+        logger.warning("%s: %s", name, flag.message)
     rounded = {stage: round(value, 3) for stage, value in seconds.items()}
     return CaseReport(name, "succeeded", stamp, outputs, names, flags, seconds=rounded)
 
@@ -99,8 +100,10 @@ def _message(case: Case, error: Exception) -> str:
     return f"{case.path}: expected a result, got {type(error).__name__}: {first}"
 
 
-def _link_flags(case: Case) -> tuple[str, ...]:
-    return ("symbolic link: its target was read",) if case.path.is_symlink() else ()
+def _link_flags(case: Case) -> tuple[Flag, ...]:
+    if not case.path.is_symlink():
+        return ()
+    return (Flag(FlagCode.SYMBOLIC_LINK, "symbolic link: its target was read"),)
 
 
 #: Paths of the outputs, relative to the output folder; what was found; seconds per stage.

@@ -14,6 +14,7 @@ from verse_infer.batch.case import CaseOptions
 from verse_infer.batch.discovery import Case
 from verse_infer.batch.report import CaseReport
 from verse_infer.files.verse import OutputNames
+from verse_infer.flags import flag_from
 from verse_infer.networks import Device, Precision
 
 
@@ -78,8 +79,9 @@ def answer_from(line: bytes) -> Ready | Refusal:
 def report_from(line: bytes) -> CaseReport:
     """Any later message of a worker."""
     content: dict[str, Any] = json.loads(line)
-    lists = {name: tuple(content[name]) for name in ("stamp", "outputs", "vertebrae", "flags")}
-    return CaseReport(**{**content, **lists})
+    lists = {name: tuple(content[name]) for name in ("stamp", "outputs", "vertebrae")}
+    flags = tuple(map(flag_from, content["flags"]))
+    return CaseReport(**{**content, **lists, "flags": flags})
 
 
 def _path_or_none(text: str | None) -> Path | None:

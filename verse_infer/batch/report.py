@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from verse_infer import __version__
 from verse_infer.files.atomic import atomic_write
+from verse_infer.flags import Flag, flag_from
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 REPORT_NAME = "run.json"
 _PACKAGES = ("tensorflow", "tensorflow-cpu", "SimpleITK", "numpy", "scipy", "nibabel")
 
@@ -30,7 +31,7 @@ class CaseReport:
     stamp: tuple[int, int]
     outputs: tuple[str, ...] = ()
     vertebrae: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
     error: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     resumed: bool = False
@@ -121,7 +122,7 @@ def _case_from_json(case: Mapping[str, Any]) -> CaseReport:
         stamp=(int(case["stamp"][0]), int(case["stamp"][1])),
         outputs=tuple(case["outputs"]),
         vertebrae=tuple(case["vertebrae"]),
-        flags=tuple(case["flags"]),
+        flags=tuple(map(flag_from, case["flags"])),
         seconds=dict(case["seconds"]),
         resumed=True,
     )

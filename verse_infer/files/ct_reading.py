@@ -21,6 +21,7 @@ from verse_infer.files.nifti import (
     read_preamble,
     read_slabs,
 )
+from verse_infer.flags import Flag, FlagCode
 from verse_infer.grid import LARGEST_TILT_DEG, SILENT_TILT_DEG, GridGeometry, Lattice
 
 #: More voxels than any CT has (512×512×8192); asked for before any memory is.
@@ -81,12 +82,13 @@ def _open(path: Path) -> Any:
     return image
 
 
-def _volume_shape(path: Path, preamble: Preamble) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+def _volume_shape(path: Path, preamble: Preamble) -> tuple[tuple[int, int, int], tuple[Flag, ...]]:
     """The three sizes; 4D with one volume counts as 3D."""
     shape = preamble.shape
-    flags: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
     if len(shape) > 3 and all(n == 1 for n in shape[3:]):
-        flags = (f"{len(shape)}D file with one volume read as 3D",)
+        message = f"{len(shape)}D file with one volume read as 3D"
+        flags = (Flag(FlagCode.READ_AS_3D, message, len(shape)),)
         shape = shape[:3]
     if len(shape) != 3 or min(shape) < FEWEST_VOXELS:
         raise InputError(
@@ -111,7 +113,7 @@ def _extent_mm(lattice: Lattice) -> tuple[float, ...]:
     return tuple(n * s for n, s in zip(lattice.size, lattice.spacing, strict=True))
 
 
-def _geometry_flags(path: Path, image: Any, geometry: GridGeometry) -> tuple[str, ...]:
+def _geometry_flags(path: Path, image: Any, geometry: GridGeometry) -> tuple[Flag, ...]:
     flags = []
     check_tilt(path, geometry)
     spacing, size = geometry.lattice.spacing, geometry.lattice.size
@@ -126,9 +128,10 @@ def _geometry_flags(path: Path, image: Any, geometry: GridGeometry) -> tuple[str
             f"{path}: expected a scan of at most {LARGEST_EXTENT_MM:g} mm, got {extent:.0f} mm"
         )
     if geometry.tilt_deg > SILENT_TILT_DEG:
-        flags.append(
+        message = (
             f"direction repaired: axes {geometry.tilt_deg:.2f}° from perpendicular (gantry tilt?)"
         )
+        flags.append(Flag(FlagCode.DIRECTION_REPAIRED, message, geometry.tilt_deg))
     return (*flags, *orientation_flags(image.header, image.shape[:3]))
 
 
@@ -143,7 +146,7 @@ def check_tilt(path: Path, geometry: GridGeometry) -> None:
 
 def to_hounsfield(
     slabs: Iterable[NDArray[Any]], scaling: tuple[float, float], hu: NDArray[np.int16], name: str
-) -> tuple[str, ...]:
+) -> tuple[Flag, ...]:
     """Fill hu with stored values scaled; flags. InputError where they cannot be HU.
 
     slabs: the volume's parts along its last axis. scaling: slope and inter. hu: on the same grid, may
@@ -165,7 +168,8 @@ def to_hounsfield(
         eight_bit = slab.dtype.itemsize == 1 and (slope, inter) == (1.0, 0.0)
     flags = _value_flags(name, low, high, eight_bit=eight_bit)
     if broken:
-        flags = (*flags, f"{broken} voxels without a finite value set to {LOWEST_HU} HU")
+        message = f"{broken} voxels without a finite value set to {LOWEST_HU} HU"
+        flags = (*flags, Flag(FlagCode.VOXELS_NOT_FINITE, message, broken))
     return flags
 
 
@@ -181,7 +185,7 @@ def _scaled(stored: NDArray[Any], slope: float, inter: float) -> tuple[NDArray[A
     return np.rint(np.where(finite, stored, LOWEST_HU)), stored.size - int(finite.sum())
 
 
-def _value_flags(name: str, low: float, high: float, *, eight_bit: bool) -> tuple[str, ...]:
+def _value_flags(name: str, low: float, high: float, *, eight_bit: bool) -> tuple[Flag, ...]:
     if low == high:
         raise InputError(f"{name}: expected a CT, got the constant value {low:g}")
     if eight_bit or (low >= 0 and high <= 255):
@@ -194,13 +198,14 @@ def _value_flags(name: str, low: float, high: float, *, eight_bit: bool) -> tupl
         )
     flags = []
     if low >= 0:
-        flags.append(
-            f"no value below 0 ({low:g} to {high:g}): stored with an offset of +1024? Taken as it is"
-        )
+        message = f"no value below 0 ({low:g} to {high:g}): stored with an offset of +1024? Taken as it is"
+        flags.append(Flag(FlagCode.NO_NEGATIVE_VALUE, message, low))
     if low < LOWEST_HU:
-        flags.append(f"values below {LOWEST_HU} HU (down to {low:g}) set to {LOWEST_HU}")
+        message = f"values below {LOWEST_HU} HU (down to {low:g}) set to {LOWEST_HU}"
+        flags.append(Flag(FlagCode.LOW_VALUES_CLIPPED, message, low))
     if high > HIGHEST_HU:
-        flags.append(f"values above {HIGHEST_HU} HU (up to {high:g}) set to {HIGHEST_HU}")
+        message = f"values above {HIGHEST_HU} HU (up to {high:g}) set to {HIGHEST_HU}"
+        flags.append(Flag(FlagCode.HIGH_VALUES_CLIPPED, message, high))
     return tuple(flags)
 
 

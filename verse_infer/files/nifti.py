@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from verse_infer.concurrency import one_ahead
 from verse_infer.errors import InputError
+from verse_infer.flags import Flag, FlagCode
 
 #: Bytes of the largest header (NIfTI-2).
 _HEADER_BYTES = 540
@@ -188,7 +189,7 @@ def _scaling(path: Path, header: Any) -> tuple[float, float]:
     return slope, inter
 
 
-def checked_header(path: Path, image: Any, preamble: Preamble) -> tuple[Any, tuple[str, ...]]:
+def checked_header(path: Path, image: Any, preamble: Preamble) -> tuple[Any, tuple[Flag, ...]]:
     """A header whose zooms are the affine's, and flags where the file's were not.
 
     The output's header copies it. Unusable zooms are refused where the affine rests on them, that
@@ -204,25 +205,29 @@ def checked_header(path: Path, image: Any, preamble: Preamble) -> tuple[Any, tup
         return header, ()
     header["pixdim"][1:4] = used
     if usable and np.allclose(np.abs(stated), used, rtol=ZOOM_TOLERANCE, atol=0):
-        return header, (f"negative zooms {_rounded(stated)} taken as positive",)
-    return header, (
-        f"zooms {_rounded(stated)} mm in the header, {_rounded(used)} mm in its sform: sform used",
+        message = f"negative zooms {_rounded(stated)} taken as positive"
+        return header, (Flag(FlagCode.NEGATIVE_ZOOMS, message),)
+    message = (
+        f"zooms {_rounded(stated)} mm in the header, {_rounded(used)} mm in its sform: sform used"
     )
+    return header, (Flag(FlagCode.ZOOMS_DISAGREE, message),)
 
 
-def orientation_flags(header: Any, shape: tuple[int, ...]) -> tuple[str, ...]:
+def orientation_flags(header: Any, shape: tuple[int, ...]) -> tuple[Flag, ...]:
     """Flags where the file states no orientation, or two different ones."""
     if int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0:
-        return ("file states no orientation (sform and qform codes 0): axes taken as nibabel does",)
+        message = "file states no orientation (sform and qform codes 0): axes taken as nibabel does"
+        return (Flag(FlagCode.NO_ORIENTATION, message),)
     if int(header["sform_code"]) == 0 or int(header["qform_code"]) == 0:
         return ()
     try:
         qform = header.get_qform()
     except (ValueError, HeaderDataError, FloatingPointError):
-        return ("qform cannot be read: sform used",)
+        return (Flag(FlagCode.QFORM_UNREADABLE, "qform cannot be read: sform used"),)
     apart = _farthest_mm(np.asarray(header.get_sform()), np.asarray(qform), shape)
     if apart > AGREEMENT_MM or not np.isfinite(apart):
-        return (f"sform and qform disagree by up to {apart:.3g} mm: sform used",)
+        message = f"sform and qform disagree by up to {apart:.3g} mm: sform used"
+        return (Flag(FlagCode.FORMS_DISAGREE, message, apart),)
     return ()
 
 

@@ -15,6 +15,7 @@ from verse_infer.batch.report import (
     now,
     write_report,
 )
+from verse_infer.flags import Flag, FlagCode
 
 SETTINGS = RunSettings(
     {"stage/model0": "abc"}, "/CPU:0", "float32", {"labelling": None, "margin": 10.0, "x": (1, 2)}
@@ -25,7 +26,7 @@ GOOD = CaseReport(
     (1234, 5678),
     ("a_ctd.json", "a_seg.nii.gz"),
     ("T12", "L1"),
-    ("direction repaired",),
+    (Flag(FlagCode.DIRECTION_REPAIRED, "direction repaired", 0.5),),
     None,
     {"total": 1.5},
 )
@@ -51,6 +52,9 @@ def test_the_report_says_what_was_asked_for_and_what_became_of_every_case(tmp_pa
     first, second = content["cases"]
     assert first["vertebrae"] == ["T12", "L1"]
     assert first["seconds"] == {"total": 1.5}
+    assert first["flags"] == [
+        {"code": "direction_repaired", "message": "direction repaired", "value": 0.5}
+    ]
     assert second["error"].endswith("got a drawing ä")
 
 
@@ -124,6 +128,8 @@ def test_an_unreadable_report_takes_nothing_over(tmp_path, content):
         {"stamp": ["x", "y"]},
         {"outputs": None},
         {"seconds": 3},
+        {"flags": ["direction repaired"]},
+        {"flags": [{"code": "unheard_of", "message": "", "value": None}]},
         {"input": []},
     ],
 )

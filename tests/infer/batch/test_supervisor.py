@@ -33,7 +33,9 @@ from verse_infer.batch.supervisor import (
 from verse_infer.batch.worker import serve
 from verse_infer.errors import UsageError
 from verse_infer.files.ct_reading import GIB, scan_memory
+from verse_infer.flags import Flag, FlagCode
 
+ODD = (Flag(FlagCode.NO_SPINE, "no spine …", 0.5),)
 CRASH, KILLED, EXIT, HANG, HOG, CHATTY = range(501, 507)
 
 
@@ -184,7 +186,7 @@ def test_messages_survive_odd_names(tmp_path):
     assert case_from(to_line(case)) == case
     given = setup(tmp_path, memory_limit=5, centroids_from=Path("x"))
     assert setup_from(to_line(given)) == given
-    done = CaseReport(name, "failed", (1, 2), ("x",), ("L1",), ("odd",), "got: …", {"read": 0.1})
+    done = CaseReport(name, "failed", (1, 2), ("x",), ("L1",), ODD, "got: …", {"read": 0.1})
     assert report_from(to_line(done)) == done
 
 

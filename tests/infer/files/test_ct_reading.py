@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from verse_infer.ct import SourceGeometry, from_source, to_source
 from verse_infer.errors import InputError
 from verse_infer.files.ct_reading import read_ct
+from verse_infer.flags import Flag, FlagCode
 from verse_infer.grid import GridGeometry, Lattice
 
 ORIENTATIONS = [
@@ -84,7 +85,9 @@ def test_slight_shear_is_repaired_and_flagged(saved):
     affine = np.diag([1.0, 1.0, 2.0, 1.0])
     affine[0, 2] = 2 * np.tan(np.deg2rad(1.0))
     ct = read_ct(saved(asymmetric((20, 20, 20), affine)))
-    assert any("direction repaired" in flag for flag in ct.flags)
+    (flag,) = ct.flags
+    assert flag.code == FlagCode.DIRECTION_REPAIRED
+    assert f"{flag.value:.2f}° from perpendicular" in flag.message
     direction = np.reshape(ct.lattice.direction, (3, 3))
     assert direction @ direction.T == pytest.approx(np.eye(3), abs=1e-9)
 
@@ -100,7 +103,7 @@ def test_one_volume_in_4d_is_read_and_flagged(saved):
     image = asymmetric()
     four = nib.Nifti1Image(np.asarray(image.dataobj)[..., None], image.affine)
     ct = read_ct(saved(four))
-    assert "4D file with one volume read as 3D" in ct.flags
+    assert ct.flags == (Flag(FlagCode.READ_AS_3D, "4D file with one volume read as 3D", 4),)
     assert np.array_equal(ct.hu, read_ct(saved(image, "b.nii")).hu)
 
 

@@ -3,6 +3,7 @@ import pytest
 
 from verse_infer.errors import InputError
 from verse_infer.files.ct_reading import to_hounsfield
+from verse_infer.flags import FlagCode
 
 
 def converted(stored, scaling=(1.0, 0.0)):
@@ -14,7 +15,7 @@ def converted(stored, scaling=(1.0, 0.0)):
 
 def test_offset_scan_is_flagged_and_not_shifted():
     hu, flags = converted(np.arange(4000, dtype=np.int16).reshape(4, 10, 100))
-    assert any("+1024" in flag for flag in flags)
+    assert [(flag.code, flag.value) for flag in flags] == [(FlagCode.NO_NEGATIVE_VALUE, 0)]
     assert np.array_equal(hu, np.arange(4000).reshape(4, 10, 100))
 
 
@@ -23,7 +24,11 @@ def test_odd_values_are_set_and_flagged_in_whichever_part_they_are():
     stored[0, 0] = np.nan, -3000.0, 50000.0, np.inf
     hu, flags = converted(stored)
     assert hu[0, 0].tolist() == [-1024, -1024, 32767, -1024]
-    assert [flag.split()[0] for flag in flags] == ["values", "values", "2"]
+    assert [(flag.code, flag.value) for flag in flags] == [
+        (FlagCode.LOW_VALUES_CLIPPED, -3000),
+        (FlagCode.HIGH_VALUES_CLIPPED, 50000),
+        (FlagCode.VOXELS_NOT_FINITE, 2),
+    ]
 
 
 def test_slope_and_intercept_go_beyond_the_stored_type():
@@ -34,7 +39,7 @@ def test_slope_and_intercept_go_beyond_the_stored_type():
 def test_unsigned_values_do_not_wrap_around():
     hu, flags = converted(np.array([0, 40000, 100, 65535], np.uint16).reshape(1, 1, 4))
     assert hu.ravel().tolist() == [0, 32767, 100, 32767]
-    assert any("above 32767" in flag for flag in flags)
+    assert FlagCode.HIGH_VALUES_CLIPPED in {flag.code for flag in flags}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from verse_infer.ct import Centroid, SourceGeometry, from_source
 from verse_infer.errors import InputError
 from verse_infer.files.ct_reading import read_ct
 from verse_infer.files.verse import CONVENTIONS, read_centroids, write_centroids, write_mask
+from verse_infer.flags import FlagCode
 from verse_infer.grid import LARGEST_TILT_DEG, grid_geometry
 
 SHAPE = (24, 30, 40)
@@ -106,8 +107,8 @@ def test_of_slices_that_lean_two_ways_the_angle_is_that_to_the_perpendicular():
 @pytest.mark.parametrize("degrees", [0.05, 1.0, 3.9])
 def test_a_tilt_that_is_taken_for_none_is_flagged_with_its_angle(tmp_path, degrees):
     scan(degrees, tmp_path / "a.nii")
-    flags = read_ct(tmp_path / "a.nii").flags
-    assert any(f"{degrees:.2f}° from perpendicular" in flag for flag in flags)
+    flags = {flag.code: flag.value for flag in read_ct(tmp_path / "a.nii").flags}
+    assert flags[FlagCode.DIRECTION_REPAIRED] == pytest.approx(degrees, abs=0.01)
 
 
 @pytest.mark.parametrize("degrees", [4.2, 6.8, 13.5, -20.0])
