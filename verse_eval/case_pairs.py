@@ -33,13 +33,16 @@ _WORDS = frozenset({"sub", "dir", "ct", "split"})
 
 @dataclass(frozen=True, slots=True)
 class CaseFiles:
-    """Files of one scan. cut: centroids of vertebrae that the scan cuts. ct: read for its grid."""
+    """Files of one scan. cut: centroids of vertebrae that the scan cuts.
+
+    cts: pictures of that name; the first one's grid counts where there is no mask.
+    """
 
     name: str
     centroids: Path | None = None
     mask: Path | None = None
     cut: Path | None = None
-    ct: Path | None = None
+    cts: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +71,20 @@ def find_case_files(root: Path, outside: Sequence[Path] = ()) -> dict[str, CaseF
     if not root.is_dir():
         raise UsageError(f"{root}: expected a folder with centroids and masks, found none")
     cases: dict[str, dict[str, Path]] = {}
+    cts: dict[str, list[Path]] = {}
     for path in files_below(root, outside):
         kind, stem = _kind_and_stem(path, root)
         if kind is None or not path.is_file():
             continue
-        # Two pictures of one scan (CT and a reformat) are no conflict: only a grid is read from it.
-        other = cases.setdefault(case_key(stem), {}).setdefault(kind, path)
-        if other != path and kind != "ct":
+        key = case_key(stem)
+        if kind == "ct":  # a CT and a reformat of it are no conflict: only grids are read
+            cts.setdefault(key, []).append(path)
+            continue
+        other = cases.setdefault(key, {}).setdefault(kind, path)
+        if other != path:
             raise UsageError(f"expected one file of its kind per scan, got {other} and {path}")
     return {
-        key: CaseFiles(key, **files)
+        key: CaseFiles(key, **files, cts=tuple(cts.get(key, ())))
         for key, files in cases.items()
         if "centroids" in files or "mask" in files
     }

@@ -1,18 +1,22 @@
 """From the files of a folder pair to the scores of a team, scan by scan."""
 
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from verse_eval.case_pairs import CaseFiles, CasePair, pair_cases
 from verse_eval.label_maps import Grid, LabelMap, read_grid, read_label_map
 from verse_eval.scan_scores import Annotation, ScanScore, Tasks, score_scan
+from verse_infer.ct import turn_onto
 from verse_infer.errors import CentroidFileError, InputError
 from verse_infer.files.verse import Convention, read_centroids
+from verse_infer.grid import Lattice
 
-logger = logging.getLogger(__name__)
+#: A mask with as many voxels as its reference that lies farther from it has lost its header, mm.
+OTHER_PLACE_MM = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +99,16 @@ def _read(
 ) -> tuple[Annotation, Grid | None]:
     """Annotation of a scan and the grid its centroids count on.
 
-    Centroids count on the grid of their own mask, else on that of their CT, else on `grid`.
+    Centroids count on the grid of their own mask, else on that of their CT, else on `grid`, which is
+    the reference's. InputError where they could count on two, or where the mask lies elsewhere.
     """
     mask: LabelMap | None = None
     if files.mask:
-        mask, grid = read_label_map(files.mask)
-        if mask.passed_over:
-            logger.info("%s: values %s are no vertebrae", files.mask, list(mask.passed_over))
-    elif files.ct:
-        grid = read_grid(files.ct)
+        mask, own = read_label_map(files.mask)
+        _check_place(files, own, grid)
+        grid = own
+    elif files.cts:
+        grid = read_grid(files.cts[0])
     centroids = cut = None
     if files.centroids:
         if grid is None:
@@ -114,3 +119,43 @@ def _read(
         centroids = read_centroids(files.centroids, grid.source, convention)
         cut = read_centroids(files.cut, grid.source, "verse") if files.cut else ()
     return Annotation(centroids, mask, cut or ()), grid
+
+
+def _check_place(files: CaseFiles, mask: Grid, reference: Grid | None) -> None:
+    """InputError where a header puts a mask elsewhere than its CT, or than its reference, does.
+
+    A mask on a grid of its own is compared in space, as long as no centroids count on either grid.
+    """
+    if files.cts and files.centroids:
+        problems = [problem for ct in files.cts if (problem := _other_grid(mask, read_grid(ct)))]
+        if len(problems) == len(files.cts):
+            raise InputError(
+                f"{files.mask}: not on the grid of its CT {files.cts[0]}: {problems[0]}"
+            )
+    if reference is None or (problem := _other_grid(mask, reference)) is None:
+        return
+    far = _farthest_mm(mask.lattice, reference.lattice)
+    same_size = sorted(mask.source.shape) == sorted(reference.source.shape)
+    if _apart(mask.lattice, reference.lattice) or (same_size and far > OTHER_PLACE_MM):
+        raise InputError(f"{files.mask}: not in the space of its reference: {problem}")
+
+
+def _other_grid(one: Grid, other: Grid) -> str | None:
+    """What differs where two files do not have the same voxels."""
+    try:
+        turn_onto(one.source, other.source)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _farthest_mm(one: Lattice, other: Lattice) -> float:
+    """Largest distance of corners of two lattices of the same size."""
+    return float(np.linalg.norm(one.corners() - other.corners(), axis=1).max())
+
+
+def _apart(one: Lattice, other: Lattice) -> bool:
+    """Do the boxes around two lattices, along the body's axes, have nothing in common?"""
+    low = np.maximum(one.corners().min(axis=0), other.corners().min(axis=0))
+    high = np.minimum(one.corners().max(axis=0), other.corners().max(axis=0))
+    return bool((low > high).any())

@@ -1,6 +1,7 @@
 """Vertebra masks of any orientation in memory, and the grids that centroid files refer to."""
 
 import gzip
+import logging
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from verse_infer.ct import SourceGeometry, from_source
 from verse_infer.errors import InputError
 from verse_infer.files.ct_reading import check_tilt
 from verse_infer.grid import Lattice
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ def read_label_map(path: Path) -> tuple[LabelMap, Grid]:
         kept = np.zeros(256, np.uint8)
         kept[list(LABELS)] = LABELS
         labels = kept[labels]
+        logger.info("%s: values %s are no vertebrae: passed over", path, list(strange))
     return LabelMap(labels, grid.lattice, strange), grid
 
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.ct import Centroid, Ct, SourceCt, from_source
+from verse_eval.label_maps import read_label_map
+from verse_infer.ct import Centroid, Ct, SourceGeometry, from_source, to_source, turn_onto
 from verse_infer.errors import InputError
 from verse_infer.files.ct_reading import read_ct
 from verse_infer.files.verse import read_centroids
@@ -87,18 +87,20 @@ def prepared_scan(
     lattice = _around(ct, () if whole else (*centroids, *cut), spacing_mm)
     mask = None
     if scan.mask:
-        labels = from_source(_read_mask(scan.mask, ct), ct.source)
+        labels = from_source(_read_mask(scan.mask, ct.source), ct.source)
         mask = _nearest(labels, ct.lattice, lattice)
     hu = np.rint(sample(ct, lattice, smoothing_mm)).astype(np.int16)
     return PreparedCase(scan.name, scan.patient, hu, mask, centroids, cut, lattice)
 
 
-def _read_mask(path: Path, ct: SourceCt) -> NDArray[np.uint8]:
-    """VerSe labels on the grid of the CT's file, i, j, k; InputError if it has another grid."""
-    image = nib.load(path)
-    if image.shape != ct.source.shape:
-        raise InputError(f"{path}: expected the grid of its CT, got one of {image.shape} voxels")
-    return np.asarray(image.dataobj).astype(np.uint8)
+def _read_mask(path: Path, source: SourceGeometry) -> NDArray[np.uint8]:
+    """VerSe labels on the grid of the CT's file, i, j, k; InputError if they are on another grid."""
+    label_map, grid = read_label_map(path)
+    try:
+        turn = turn_onto(grid.source, source)
+    except ValueError as error:
+        raise InputError(f"{path}: not on the grid of its CT: {error}") from error
+    return turn.applied(to_source(label_map.labels, grid.source))
 
 
 def _around(ct: Ct, centroids: Sequence[Centroid], spacing_mm: float) -> Lattice:

@@ -45,7 +45,7 @@ def test_restructured_names(tmp_path):
     assert files.mask == tmp_path / f"{base}_seg-vert_msk.nii.gz"
     assert files.centroids == tmp_path / f"{base}_seg-subreg_ctd.json"
     assert files.cut == tmp_path / f"{base}_partial_ctd.json"
-    assert files.ct == tmp_path / "rawdata/sub-verse004/sub-verse004_ct.nii.gz"
+    assert files.cts == (tmp_path / "rawdata/sub-verse004/sub-verse004_ct.nii.gz",)
 
 
 def test_challenge_names(tmp_path):
@@ -56,7 +56,7 @@ def test_challenge_names(tmp_path):
     )
     found = find_case_files(tmp_path)
     assert set(found) == {"verse004", "verse506-iso"}
-    assert all(f.centroids and f.mask and f.ct and not f.cut for f in found.values())
+    assert all(f.centroids and f.mask and f.cts and not f.cut for f in found.values())
 
 
 def test_scans_are_paired_across_conventions(tmp_path):
@@ -103,7 +103,7 @@ def test_restructured_scans_behind_links_are_found_whole(tmp_path):
         (ref / kind).mkdir(parents=True)
         (ref / kind / "sub-verse004").symlink_to(store / place)
     (files,) = find_case_files(ref).values()
-    assert files.ct == ref / "rawdata/sub-verse004/sub-verse004_ct.nii.gz"
+    assert files.cts == (ref / "rawdata/sub-verse004/sub-verse004_ct.nii.gz",)
     assert files.centroids.parent == ref / "derivatives/sub-verse004"
 
 

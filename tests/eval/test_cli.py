@@ -208,3 +208,86 @@ def test_the_readme_shows_commands_that_are_understood():
     assert [words[0] for words in commands] == ["score", "rank", "report"]
     for words in commands:
         assert command_line().parse_args(words).command
+
+
+def turned_files(root, name, axes, labels, points):
+    """A mask in another orientation, and its CT and centroids in that of the reference."""
+    image = nib.Nifti1Image(labels, AFFINE)
+    wanted = nib.orientations.axcodes2ornt(axes)
+    turn = nib.orientations.ornt_transform(nib.io_orientation(AFFINE), wanted)
+    turned = image.as_reoriented(turn)
+    base = root / "derivatives" / f"sub-{name}" / f"sub-{name}"
+    save_mask(Path(f"{base}_seg-vert_msk.nii.gz"), np.asarray(turned.dataobj), turned.affine)
+    save_centroids(Path(f"{base}_seg-subreg_ctd.json"), points, "PIR")
+    save_mask(root / "rawdata" / f"sub-{name}_ct.nii.gz", np.zeros(SHAPE), AFFINE, np.int16)
+
+
+def scored_scan(tmp_path, reference, prediction):
+    """Exit code and the one scan's entry, None where nothing was scored."""
+    output = tmp_path / "scores.json"
+    words = ["--reference", reference, "--prediction", prediction, "--output", output]
+    code = main(["score", *map(str, words)])
+    return code, json.loads(output.read_text())["scans"][0] if output.exists() else None
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "SAL"])
+def test_a_mask_may_be_stored_otherwise_than_its_ct(tmp_path, axes):
+    labels, points = vertebrae(0)
+    write_restructured(tmp_path / "ref", "verse000", labels, points)
+    turned_files(tmp_path / "out", "verse000", axes, labels, points)
+    code, scan = scored_scan(tmp_path, tmp_path / "ref", tmp_path / "out")
+    assert code == 0
+    assert scan["measures"]["dice"] == scan["measures"]["id_rate"] == 1.0
+
+
+def other_mask(folder, affine, shape=SHAPE):
+    (mask,) = folder.rglob("*_msk.nii.gz")
+    save_mask(mask, np.full(shape, L1), affine)
+
+
+#: Affine and shape of a mask beside a CT and centroids on another grid.
+OTHER_GRIDS = {
+    "no place stated": (np.eye(4), SHAPE),
+    "two voxels away": (AFFINE + np.array([[0, 0, 0, 2], *[[0] * 4] * 3]), SHAPE),
+    "coarser": (AFFINE @ np.diag([2, 2, 2, 1]), (7, 20, 7)),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_GRIDS)
+def test_a_mask_on_another_grid_than_its_ct_leaves_its_centroids_no_grid(tmp_path, kind, capsys):
+    labels, points = vertebrae(0)
+    for side in ("ref", "out"):
+        turned_files(tmp_path / side, "verse000", "PIR", labels, points)
+    other_mask(tmp_path / "out", *OTHER_GRIDS[kind])
+    code, scan = scored_scan(tmp_path, tmp_path / "ref", tmp_path / "out")
+    assert code == 3
+    assert "not on the grid of its CT" in scan["problem"]
+    assert "sub-verse000_seg-vert_msk.nii.gz" in scan["problem"]
+    assert "expected 14×40×14 voxels of 1×1×1 mm, axes PIR" in scan["problem"]
+    code, scan = scored_scan(tmp_path / "none", tmp_path / "out", tmp_path / "ref")
+    assert (code, scan) == (2, None)
+    assert "not on the grid of its CT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shift", [30.0, 500.0])
+def test_a_mask_that_lost_its_header_is_told_not_scored_beside_its_reference(tmp_path, shift):
+    labels, points = vertebrae(0)
+    for side in ("ref", "out"):
+        write_restructured(tmp_path / side, "verse000", labels, points)
+    affine = AFFINE.copy()
+    affine[2, 3] += shift
+    other_mask(tmp_path / "out", affine)
+    code, scan = scored_scan(tmp_path, tmp_path / "ref", tmp_path / "out")
+    assert code == 3
+    assert "not in the space of its reference: expected 14×40×14 voxels" in scan["problem"]
+
+
+def test_a_mask_on_a_grid_of_its_own_is_compared_in_space(tmp_path):
+    labels, points = vertebrae(0)
+    write_restructured(tmp_path / "ref", "verse000", labels, points)
+    finer = AFFINE @ np.diag([0.5, 0.5, 0.5, 1])
+    finer[:3, 3] = (AFFINE @ [-0.25, -0.25, -0.25, 1])[:3]
+    mask = tmp_path / "out" / "verse000_seg.nii.gz"
+    save_mask(mask, labels.repeat(2, 0).repeat(2, 1).repeat(2, 2), finer)
+    _, scan = scored_scan(tmp_path, tmp_path / "ref", tmp_path / "out")
+    assert scan["measures"]["dice"] == 1.0

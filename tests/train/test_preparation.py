@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -15,15 +16,50 @@ from verse_train.datasets import find_scans
 from verse_train.preparation import prepare_scan
 from verse_train.prepared import load_prepared
 
-from .layouts import PLACES, SHAPE, lps, restructured, verse19, write, write_centroids
+from .layouts import AFFINE, PLACES, SHAPE, lps, restructured, verse19, write, write_centroids
 
 
-def test_a_mask_on_another_grid_is_refused(tmp_path):
+def moved(affine, mm):
+    other = np.array(affine)
+    other[0, 3] += mm
+    return other
+
+
+#: Masks beside a CT of 60×44×50 voxels, as (shape, affine).
+OTHER_GRIDS = {
+    "other size": ((10, 10, 10), AFFINE),
+    "no place stated": (SHAPE, np.eye(4)),
+    "a voxel away": (SHAPE, moved(AFFINE, 1.0)),
+    "coarser": (SHAPE, AFFINE @ np.diag([1.0, 1.0, 1.2, 1.0])),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_GRIDS)
+def test_a_mask_on_another_grid_is_refused(tmp_path, kind):
     (scan,) = find_scans(verse19(tmp_path / "data"))
-    write(scan.mask, np.zeros((10, 10, 10), np.uint8))
-    with pytest.raises(InputError, match=r"expected the grid of its CT, got one of \(10, 10, 10\)"):
+    shape, affine = OTHER_GRIDS[kind]
+    write(scan.mask, np.zeros(shape, np.uint8), affine)
+    with pytest.raises(
+        InputError, match="not on the grid of its CT: expected 60×44×50 vox"
+    ) as caught:
         prepare_scan(scan, 2.0, 0.0, tmp_path / "cache", whole=True)
+    assert scan.mask.name in str(caught.value)
+    assert "got " + "×".join(map(str, shape)) in str(caught.value)
     assert not list((tmp_path / "cache").glob("*"))
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "LPI", "PIR", "SAL", "IRP"])
+def test_a_mask_stored_in_another_orientation_is_turned_onto_its_ct(tmp_path, axes):
+    (scan,) = find_scans(verse19(tmp_path / "data"))
+    plain = load_prepared(prepare_scan(scan, 2.0, 0.0, tmp_path / "plain", whole=True))
+    image = nib.load(scan.mask)
+    wanted = nib.orientations.axcodes2ornt(axes)
+    turn = nib.orientations.ornt_transform(nib.io_orientation(image.affine), wanted)
+    turned = nib.Nifti1Image(np.asarray(image.dataobj), image.affine).as_reoriented(turn)
+    write(scan.mask, np.asarray(turned.dataobj), turned.affine)
+    case = load_prepared(prepare_scan(scan, 2.0, 0.0, tmp_path / "turned", whole=True))
+    assert plain.mask.any()
+    assert np.array_equal(case.mask, plain.mask)
 
 
 def names_in(folder):
