@@ -40,7 +40,7 @@ class SourceGeometry:
 
     affine: 4×4, voxel index i, j, k to RAS+ mm, exactly as read.
     shape: i, j, k.
-    header: the nibabel NIfTI header (sform and qform with codes, zooms, units).
+    header: the nibabel NIfTI header, its fields as the file has them.
     grid: how the CT's array (z, y, x) is turned against the file's (i, j, k), and where it lies.
     """
 

