@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: The modules of verse_infer from the ground up. A new one is to be added at its place.
 FLOORS = (
     "errors",
+    "texts",
     "anatomy",
     "flags",
     "logs",

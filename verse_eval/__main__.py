@@ -20,6 +20,7 @@ from verse_eval.significance import FEWEST_SCANS
 from verse_eval.summaries import summarise
 from verse_infer.errors import UsageError, VerseError
 from verse_infer.files.atomic import atomic_write
+from verse_infer.texts import read_text
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +175,7 @@ def _phase(entry: str) -> tuple[str, frozenset[str]]:
     if path.is_dir():
         return phase, frozenset(find_case_files(path))
     try:
-        lines = path.read_text(encoding="utf-8").split()
+        lines = read_text(path).split()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"--phase {entry}: expected a folder or a text file of scan names: {error}"

@@ -18,9 +18,12 @@ from verse_infer.anatomy import LABELS
 from verse_infer.ct import SourceGeometry, from_source
 from verse_infer.errors import InputError
 from verse_infer.files.ct_reading import check_tilt
+from verse_infer.files.verse import LARGEST_ROUNDING
 from verse_infer.grid import Lattice
 
 logger = logging.getLogger(__name__)
+#: More than this and two labels may become one.
+_MOST_SPREAD = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +113,27 @@ def _labels(path: Path, image: Any) -> NDArray[np.uint8]:
     if values.dtype.kind not in "iufb":
         raise InputError(f"{path}: expected labels, got voxels of type {values.dtype}")
     low, high = values.min(), values.max()
-    if not (low >= 0 and high <= 255):  # not-a-number fails, too
+    if not (low >= -0.5 and high < 255.5):  # not-a-number fails, too
         raise InputError(f"{path}: expected labels from 0 to 255, got {low:g} to {high:g}")
-    labels: NDArray[np.uint8] = values.astype(np.uint8)
-    if values.dtype.kind == "f" and not np.array_equal(labels, values):
-        raise InputError(f"{path}: expected whole numbers as labels, got fractions")
+    labels: NDArray[np.uint8] = np.rint(values).astype(np.uint8)
+    if values.dtype.kind == "f":
+        scaled = image.get_data_dtype().kind in "iu"
+        step = abs(float(image.dataobj.slope)) if scaled else 0.0
+        _check_rounding(path, float(np.abs(values - labels).max()), step)
     return labels
+
+
+def _check_rounding(path: Path, off: float, step: float) -> None:
+    """InputError where values are farther from whole numbers than rounding moves them.
+
+    step: from one stored number to the next, 0 for floats. Whoever saves floats under a header of
+    integers gets one whose scl_slope spreads them over all integers there are (nibabel), each up to half
+    a step away.
+    """
+    if off > min(max(LARGEST_ROUNDING, 0.51 * step), _MOST_SPREAD):
+        raise InputError(
+            f"{path}: expected whole numbers as labels, got fractions: {off:.2g} from the next whole "
+            f"number, steps of {step:g}"
+        )
+    if off > 0:
+        logger.info("%s: labels up to %.1g from whole numbers: rounded", path, off)

@@ -14,6 +14,7 @@ from verse_eval.ranking import SCHEMES, Comparison, Ranking, combine_points
 from verse_eval.significance import SIGNIFICANCE
 from verse_infer.errors import InputError
 from verse_infer.files.atomic import atomic_write
+from verse_infer.texts import read_json
 
 FORMAT = "verse_eval ranking"
 VERSION = 1
@@ -36,7 +37,7 @@ def write_ranking(folder: Path, ranking: Ranking) -> None:
 def read_ranking(path: Path) -> Ranking:
     """Read ranking.json; InputError unless write_ranking wrote it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise ValueError(f"{content['format']} version {content['version']}")
         if content["scheme"] not in SCHEMES:

@@ -22,6 +22,7 @@ from verse_eval.summaries import Statistics, Summary, summarise
 from verse_infer.anatomy import name_of, region_of
 from verse_infer.errors import InputError
 from verse_infer.files.atomic import atomic_write
+from verse_infer.texts import read_json
 
 FORMAT = "verse_eval scores"
 VERSION = 1
@@ -48,7 +49,7 @@ def write_scores(path: Path, scores: TeamScores) -> None:
 def read_scores(path: Path, team: str | None = None) -> TeamScores:
     """Read scores.json; InputError unless write_scores wrote it. team: instead of the file's own."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise ValueError(f"{content['format']} version {content['version']}")
         scans = tuple(_scan(entry) for entry in content["scans"])

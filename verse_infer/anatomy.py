@@ -21,6 +21,10 @@ VERTEBRAE: tuple[str, ...] = (
 #: VerSe label of each heatmap channel, in the order of VERTEBRAE.
 LABELS: tuple[int, ...] = (*range(1, 26), 28)
 
+#: Labels of what stands below the vertebrae: sacrum and coccyx. Never predicted; passed over where they
+#: are annotated.
+NO_VERTEBRAE: tuple[int, ...] = (26, 27)
+
 _LABEL_OF: Mapping[str, int] = MappingProxyType(dict(zip(VERTEBRAE, LABELS, strict=True)))
 _NAME_OF: Mapping[int, str] = MappingProxyType(dict(zip(LABELS, VERTEBRAE, strict=True)))
 

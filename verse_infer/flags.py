@@ -33,6 +33,7 @@ class FlagCode(StrEnum):
     NO_SPINE = "no_spine"
     NO_VERTEBRAE = "no_vertebrae"
     CENTROIDS_OUTSIDE = "centroids_outside"
+    LABELS_PASSED_OVER = "labels_passed_over"
     NOT_SEGMENTED = "not_segmented"
     # Names and places are uncertain.
     FEW_VERTEBRAE = "few_vertebrae"

@@ -1,7 +1,6 @@
 """python -m verse_train: sample scan, data preparation, training, export, check of results."""
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verse_infer.errors import UsageError, VerseError
+from verse_infer.texts import read_json, read_text
 from verse_infer.weights import STAGES
 
 if TYPE_CHECKING:
@@ -364,7 +364,7 @@ def _export(arguments: argparse.Namespace) -> int:
     sources = {stage: getattr(arguments, stage) for stage in STAGES}
     facts = _facts(arguments.facts) if arguments.facts else {}
     if arguments.card:
-        card = arguments.card.read_text(encoding="utf-8")
+        card = read_text(arguments.card)
     else:
         card = model_card(arguments.name, arguments.config, sources, facts)
     stages = {}
@@ -380,7 +380,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _facts(path: Path) -> dict[str, Any]:
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"--facts {path}: expected JSON: {error}") from error
     if not isinstance(facts, dict):

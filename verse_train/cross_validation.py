@@ -1,6 +1,5 @@
 """Patient-wise cross-validation: each annotated scan is read by networks that never saw its patient."""
 
-import json
 import logging
 import subprocess
 import sys
@@ -10,7 +9,9 @@ from pathlib import Path
 
 import keras
 
+from verse_infer.anatomy import LABELS
 from verse_infer.errors import InputError, UsageError
+from verse_infer.texts import read_json
 from verse_infer.weights import STAGES, Stage
 from verse_train.check import Comparison, compare
 from verse_train.config import CONFIGS
@@ -151,8 +152,8 @@ def _trained(
 
 
 def _annotated(scan: AnnotatedScan) -> int:
-    entries = json.loads(scan.centroids.read_text(encoding="utf-8"))
-    return sum("label" in entry for entry in entries)
+    entries = read_json(scan.centroids)
+    return sum(entry.get("label") in LABELS for entry in entries)
 
 
 #: In a process of its own: the container takes over signals and logs.

@@ -291,3 +291,50 @@ def test_a_mask_on_a_grid_of_its_own_is_compared_in_space(tmp_path):
     save_mask(mask, labels.repeat(2, 0).repeat(2, 1).repeat(2, 2), finer)
     _, scan = scored_scan(tmp_path, tmp_path / "ref", tmp_path / "out")
     assert scan["measures"]["dice"] == 1.0
+
+
+def refiled(root, kind):
+    """A prediction's files as others write them; everything is still right."""
+    (centroids,) = root.rglob("*_ctd.json")
+    (mask,) = root.rglob("*_msk.nii.gz")
+    entries = json.loads(centroids.read_text())
+    if kind == "windows":
+        text = json.dumps(entries, indent=1).replace("\n", "\r\n")
+        centroids.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    elif kind in ("sacrum", "coccyx"):
+        label = {"sacrum": 26, "coccyx": 27}[kind]
+        centroids.write_text(json.dumps([*entries, {**entries[-1], "label": label}]))
+    elif kind == "floats":
+        more = [
+            e | {"label": float(e["label"]), "name": "?"} if "label" in e else e for e in entries
+        ]
+        centroids.write_text(json.dumps(more))
+    else:
+        image = nib.load(mask)
+        header = image.header.copy()
+        header.set_slope_inter(None, None)
+        values = np.asarray(image.dataobj).astype(float)
+        nib.save(nib.Nifti1Image(values, image.affine, header), mask)
+
+
+@pytest.mark.parametrize("side", ["ref", "out"])
+@pytest.mark.parametrize("kind", ["windows", "sacrum", "coccyx", "floats", "scaled"])
+def test_files_of_other_programmes_score_as_their_content(tmp_path, kind, side):
+    labels, points = vertebrae(0)
+    for folder in ("ref", "out"):
+        write_restructured(tmp_path / folder, "verse000", labels, points)
+    refiled(tmp_path / side, kind)
+    code, scan = scored_scan(tmp_path, tmp_path / "ref", tmp_path / "out")
+    assert code == 0, scan
+    assert scan["measures"]["dice"] == scan["measures"]["id_rate"] == 1.0
+
+
+def test_lists_of_scans_may_come_from_any_editor(scored, tmp_path):
+    lists = {}
+    for phase, start in (("public", 0), ("hidden", SCANS // 2)):
+        names = "\r\n".join(f"verse{i:03}" for i in range(start, start + SCANS // 2))
+        lists[phase] = tmp_path / f"{phase}.txt"
+        lists[phase].write_bytes(names.encode("utf-16" if start else "utf-8-sig"))
+    words = ["rank", "--scores", scored / "scores", "--scheme", "verse20", "--output", tmp_path]
+    phases = [f"{phase}={path}" for phase, path in lists.items()]
+    assert main([*map(str, words), "--phase", *phases]) == 0

@@ -50,7 +50,11 @@ def test_sacrum_coccyx_and_strangers_are_passed_over_and_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "message"), [(0.5, "fractions"), (-1.0, "0 to 255"), (300.0, "0 to 255")]
+    ("value", "message"),
+    [
+        *((v, "fractions") for v in (0.5, 8.06, 20.9, 27.5, 1 / 3)),
+        *((v, "0 to 255") for v in (-1.0, 300.0, 256.0, np.inf)),
+    ],
 )
 def test_what_is_no_label_is_refused(tmp_path, value, message):
     save_mask(tmp_path / "m.nii.gz", np.full((3, 3, 3), value), np.eye(4), np.float32)
@@ -72,6 +76,40 @@ def test_damaged_and_missing_files_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:4000])
     with pytest.raises(InputError, match=r"damaged|expected a NIfTI"):
         read_label_map(path)
+
+
+MISSED = {"by float32": 9e-7, "by float16": 4e-3, "by a hundredth": 0.01, "by a mean": 0.049}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("by", MISSED)
+def test_labels_that_miss_whole_numbers_by_rounding_are_rounded_and_it_is_said(
+    tmp_path, by, sign, caplog
+):
+    labels = np.zeros((3, 3, 3))
+    labels[1, 1] = np.array([8, 20, 28]) + sign * MISSED[by]
+    save_mask(tmp_path / "m.nii.gz", labels, np.eye(4), np.float64)
+    with caplog.at_level("INFO"):
+        one, _ = read_label_map(tmp_path / "m.nii.gz")
+    assert np.unique(one.labels).tolist() == [0, 8, 20, 28]
+    assert one.labels.sum() == 56
+    assert "m.nii.gz: labels up to" in caplog.text
+    assert "from whole numbers: rounded" in caplog.text
+
+
+@pytest.mark.parametrize("highest", [5, 8, 20, 25, 28])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16])
+def test_label_maps_scaled_by_nibabel_keep_their_labels(tmp_path, dtype, highest):
+    """A float array saved under the header of integers: scl_slope is then no whole number."""
+    labels = np.zeros((4, 4, 4))
+    labels[1:3, 1, 1:3] = [[1, highest - 1], [2, highest]]
+    header = nib.Nifti1Header()
+    header.set_data_dtype(dtype)
+    nib.save(nib.Nifti1Image(labels, np.eye(4), header), tmp_path / "m.nii.gz")
+    scaled = nib.load(tmp_path / "m.nii.gz")
+    assert scaled.dataobj.slope != 1
+    one, _ = read_label_map(tmp_path / "m.nii.gz")
+    assert sorted(np.unique(one.labels)) == sorted({0, 1, 2, highest - 1, highest} - {26, 27})
 
 
 def test_the_grid_is_read_from_the_header_alone(tmp_path):

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from verse_infer.files.preview import render_preview
 from verse_infer.files.verse import (
     Convention,
     packed_mask,
-    read_centroids,
+    read_centroid_file,
     write_centroids,
     write_packed,
 )
@@ -119,7 +119,8 @@ def _process(case: Case, pipeline: Runner, options: CaseOptions) -> _Done:
     ct = read_scan(case.path, options.memory_limit)
     reading = time.perf_counter() - clock
     logger.info("read: %.1f s, %s voxels", reading, "×".join(map(str, ct.source.shape)))
-    result = pipeline.run(ct, _given_centroids(case, ct.source, options))
+    given, flags = _given_centroids(case, ct.source, options)
+    result = pipeline.run(replace(ct, flags=(*ct.flags, *flags)), given)
     clock = time.perf_counter()
     written = _write(case, ct, result, options)
     seconds = {"read": reading, **result.seconds, "write": time.perf_counter() - clock}
@@ -128,11 +129,16 @@ def _process(case: Case, pipeline: Runner, options: CaseOptions) -> _Done:
 
 def _given_centroids(
     case: Case, source: SourceGeometry, options: CaseOptions
-) -> tuple[Centroid, ...] | None:
+) -> tuple[tuple[Centroid, ...] | None, tuple[Flag, ...]]:
+    """Those of a person's file, and a flag where not all of it is vertebrae."""
     if options.centroids_from is None:
-        return None
+        return None, ()
     path = options.centroids_from / case.outputs.centroids.relative_to(options.output)
-    return read_centroids(path, source, options.convention)
+    centroids, passed_over = read_centroid_file(path, source, options.convention)
+    if not passed_over:
+        return centroids, ()
+    message = f"{path}: labels {list(passed_over)} are no vertebrae: passed over"
+    return centroids, (Flag(FlagCode.LABELS_PASSED_OVER, message, len(passed_over)),)
 
 
 def _write(case: Case, ct: SourceCt, result: CaseResult, options: CaseOptions) -> list[Path]:

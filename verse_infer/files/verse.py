@@ -14,6 +14,7 @@ their scan.
 """
 
 import json
+import logging
 import math
 import re
 from collections.abc import Sequence
@@ -26,11 +27,12 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from verse_infer.anatomy import LABELS
+from verse_infer.anatomy import LABELS, NO_VERTEBRAE
 from verse_infer.ct import Centroid, SourceGeometry, to_source
 from verse_infer.errors import CentroidFileError, UsageError
 from verse_infer.files.atomic import atomic_write
 from verse_infer.files.nifti import GZIP_FORMAT
+from verse_infer.texts import read_json
 
 Convention = Literal["verse", "verse20", "verse19"]
 CONVENTIONS: tuple[Convention, ...] = ("verse", "verse20", "verse19")
@@ -38,6 +40,9 @@ _DIRECTIONS: dict[Convention, tuple[str, str, str]] = {
     "verse20": ("P", "I", "R"),
     "verse19": ("I", "P", "L"),
 }
+logger = logging.getLogger(__name__)
+#: A label that rounding has moved by no more than this is still that label.
+LARGEST_ROUNDING = 0.05
 #: Written digits after the point: 0.001 voxel or mm.
 _DIGITS = 3
 #: ISA-L's: files a seventh to two fifths larger than zlib's level 4, in a twentieth of its time.
@@ -74,27 +79,40 @@ def read_centroids(
     """Centroids in LPS mm; CentroidFileError says what was expected and what came.
 
     convention None: `verse` if the file states a direction, else by its name (…_iso-ctd.json is
-    verse20, …_ctd.json verse19).
+    verse20, …_ctd.json verse19). Sacrum and coccyx are passed over, as in masks, with a line in the log.
     """
+    centroids, passed_over = read_centroid_file(path, source, convention)
+    if passed_over:
+        logger.info("%s: labels %s are no vertebrae: passed over", path, list(passed_over))
+    return centroids
+
+
+def read_centroid_file(
+    path: Path, source: SourceGeometry, convention: Convention | None = None
+) -> tuple[tuple[Centroid, ...], tuple[int, ...]]:
+    """See read_centroids; and the labels that are no vertebrae's."""
     entries = _entries(path)
-    stated = entries[0].get("direction") if entries else None
+    stated = [entry["direction"] for entry in entries if "direction" in entry]
+    entries = [entry for entry in entries if "direction" not in entry]
     if convention is None:
-        convention = "verse" if stated is not None else _convention_by_name(path)
+        convention = "verse" if stated else _convention_by_name(path)
     if convention == "verse":
         direction = _checked_direction(path, stated)
-        entries = entries[1:]
     else:
         direction = _DIRECTIONS[convention]
     axes = _DirectedAxes.of(source, direction, in_voxels=convention == "verse")
-    centroids = []
+    centroids, passed_over = [], []
     for entry in entries:
         label, place = _checked_entry(path, entry)
+        if label in NO_VERTEBRAE:
+            passed_over.append(label)
+            continue
         x, y, z = axes.point(place).tolist()
         centroids.append(Centroid(label, (x, y, z)))
     labels = [c.label for c in centroids]
     if len(set(labels)) < len(labels):
         raise CentroidFileError(f"{path}: expected each label once, got {labels}")
-    return tuple(centroids)
+    return tuple(centroids), tuple(passed_over)
 
 
 def write_mask(path: Path, mask: NDArray[np.uint8], source: SourceGeometry) -> None:
@@ -199,9 +217,9 @@ class _DirectedAxes:
 
 def _entries(path: Path) -> list[dict[str, Any]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CentroidFileError(f"{path}: expected a JSON list, cannot be read: {error}") from error
+        content = read_json(path)
+    except (OSError, ValueError) as error:
+        raise CentroidFileError(f"{path}: expected a JSON list, got: {error}") from error
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         raise CentroidFileError(f"{path}: expected a list of entries, got {str(content)[:80]}")
     return content
@@ -218,7 +236,8 @@ def _convention_by_name(path: Path) -> Convention:
     )
 
 
-def _checked_direction(path: Path, direction: Any) -> tuple[str, ...]:
+def _checked_direction(path: Path, stated: list[Any]) -> tuple[str, ...]:
+    direction: Any = stated[0] if len(stated) == 1 else stated or None
     axes = ("LR", "AP", "IS")
     found = [
         next((i for i, pair in enumerate(axes) if isinstance(d, str) and d in pair and d), -1)
@@ -232,13 +251,22 @@ def _checked_direction(path: Path, direction: Any) -> tuple[str, ...]:
 
 
 def _checked_entry(path: Path, entry: dict[str, Any]) -> tuple[int, NDArray[np.float64]]:
-    label, place = entry.get("label"), [entry.get(axis) for axis in "XYZ"]
-    numbers = [isinstance(v, int | float) and math.isfinite(v) for v in (label, *place)]
-    if not all(numbers) or label not in LABELS:
+    stated = [_number(entry.get(key)) for key in ("label", *"XYZ")]
+    label = round(stated[0]) if math.isfinite(stated[0]) else 0
+    whole = abs(stated[0] - label) <= LARGEST_ROUNDING
+    if not np.isfinite(stated).all() or not whole or label not in (*LABELS, *NO_VERTEBRAE):
         raise CentroidFileError(
-            f"{path}: expected label (one of 1-25, 28), X, Y, Z as numbers, got {entry}"
+            f"{path}: expected label (one of 1-28), X, Y, Z as numbers, got {entry}"
         )
-    return int(label), np.array(place, np.float64)
+    return label, np.array(stated[1:], np.float64)
+
+
+def _number(value: Any) -> float:
+    """Of an entry, also where a spreadsheet made a text of it; nan where it is none."""
+    try:
+        return math.nan if isinstance(value, bool | None) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 @dataclass(frozen=True, slots=True)

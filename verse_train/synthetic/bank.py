@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
-from verse_infer.ct import Centroid, SourceGeometry, from_source
+from verse_eval.label_maps import read_label_map
+from verse_infer.ct import Centroid
 from verse_infer.files.verse import read_centroids
 from verse_infer.grid import Lattice
 from verse_infer.weights import Stage
@@ -125,16 +125,14 @@ def fill_mask_bank(folder: Path, mask: Path, count: int, seed: int) -> None:
 
 def _real_mask(path: Path) -> tuple[NDArray[np.uint8], Lattice, tuple[Centroid, ...]]:
     """A mask on a 1 mm lattice with some room around it, its stairs of thick slices smoothed."""
-    image = nib.load(path)
-    source = SourceGeometry.of(image.affine, image.shape, image.header)
-    grid = source.grid
-    voxels = from_source(np.asarray(image.dataobj).astype(np.uint8), source)
+    label_map, grid = read_label_map(path)
+    voxels = label_map.labels
     low, high = grid.lattice.corners().min(axis=0) - 15, grid.lattice.corners().max(axis=0) + 15
     size = (high - low).astype(int)
     lattice = Lattice(tuple(low.tolist()), (1.0, 1.0, 1.0), tuple(size.tolist()))
     labels = _smoothed(picked(voxels, nearest_indices(grid.lattice, lattice)))
     stem = path.name.split("_seg-vert")[0]
-    found = read_centroids(path.with_name(f"{stem}_seg-subreg_ctd.json"), source)
+    found = read_centroids(path.with_name(f"{stem}_seg-subreg_ctd.json"), grid.source)
     return labels, lattice, tuple(c for c in found if (labels == c.label).any())
 
 
