@@ -1,13 +1,14 @@
 """Networks of the papers' size with random weights: as good as trained ones for telling the time."""
 
+import sys
 from pathlib import Path
 
 import keras
 
 from verse_infer.weights import MANIFEST_NAME, STAGES, Stage
-from verse_train.export import StageExport, export_weights
-from verse_train.networks import SIZES, build_network
-from verse_train.weights_entries import stage_entry
+from verse_train.export.entries import stage_entry
+from verse_train.export.weights_folder import StageExport, export_weights
+from verse_train.networks.architectures import SIZES, build_network
 
 
 def make_paper_weights(folder: Path) -> Path:
@@ -23,3 +24,7 @@ def make_paper_weights(folder: Path) -> Path:
 def _export(stage: Stage) -> StageExport:
     entry, answer = stage_entry("paper", stage)
     return StageExport([build_network(stage, SIZES["paper"])], entry, answer)
+
+
+if __name__ == "__main__":
+    make_paper_weights(Path(sys.argv[1]))

@@ -6,22 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from verse_eval.case_scoring import TeamScores
-from verse_eval.figures import (
+from verse_eval.files import point_table
+from verse_eval.measures import MEASURES, mean
+from verse_eval.plots import (
     box_figure,
     field_of_view_figure,
+    p_value_figure,
     region_figure,
+    svg_uri,
     threshold_figure,
     vertebra_figure,
 )
-from verse_eval.measures import MEASURES, mean
-from verse_eval.naming import one_level_shift
-from verse_eval.pictures import svg_uri
 from verse_eval.ranking import Ranking
-from verse_eval.ranking_figure import p_value_figure
-from verse_eval.ranking_files import point_table
 from verse_eval.scan_scores import ScanScore
-from verse_eval.summaries import Summary, summarise
+from verse_eval.scoring import TeamScores
+from verse_eval.summaries import Summary, one_level_shift, summarise
 from verse_infer.anatomy import name_of
 
 #: The benchmark's four measures, and the three that go with them.

@@ -5,12 +5,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from verse_eval.common_grid import GRID_MM, evaluation_lattice, on_common_grid
-from verse_eval.label_maps import LabelMap
-from verse_eval.localisation import distances_mm, identified
-from verse_eval.matching import match_vertebrae
-from verse_eval.overlap import OverlapTable, overlap_table
-from verse_eval.surfaces import SurfaceDistances, label_distances
+from verse_eval.grids import GRID_MM, LabelMap, evaluation_lattice, on_common_grid
+from verse_eval.metrics import (
+    OverlapTable,
+    SurfaceDistances,
+    distances_mm,
+    identified,
+    label_distances,
+    match_vertebrae,
+    overlap_table,
+)
 from verse_infer.anatomy import CRANIOCAUDAL_LABELS
 from verse_infer.ct import Centroid
 

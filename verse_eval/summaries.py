@@ -1,22 +1,105 @@
-"""Scores over groups: all scans, fields of view, rare anatomy; regions and single vertebrae."""
+"""Scores over groups: all scans, fields of view, rare anatomy; regions and single vertebrae.
 
-from collections.abc import Collection, Iterator, Sequence
+Fields of view are those of Sekuboyina et al. 2021, section 4.4. How well matched vertebrae are named is
+agreement beyond chance, and names shifted by one level.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
-from verse_eval.field_of_view import (
-    FIELDS_OF_VIEW,
-    LANDMARKS,
-    TRANSITIONAL,
-    field_of_view,
-    landmarks,
-    transitional,
-)
 from verse_eval.measures import MEASURES, all_identified, all_right, mean
-from verse_eval.naming import linearly_weighted_kappa, one_level_shift
 from verse_eval.scan_scores import ScanScore, VertebraScore
-from verse_infer.anatomy import CRANIOCAUDAL_LABELS, name_of, region_of
+from verse_infer.anatomy import CRANIOCAUDAL_LABELS, label_of, name_of, region_of, successors_of
+
+#: The benchmark paper's six categories, then scans that show neither junction.
+FIELDS_OF_VIEW: tuple[str, ...] = (
+    "C/T (+C1)",
+    "C/T (-C1)",
+    "T/L (+L5)",
+    "T/L (-L5)",
+    "C/T/L (+C1&L5)",
+    "C/T/L (-C1/L5)",
+    "no junction",
+)
+
+#: Landmarks from which levels are counted; a scan may show several.
+LANDMARKS: tuple[str, ...] = ("cranium", "C7/T1", "T12/L1", "sacrum")
+
+#: Rare anatomy; a scan may have several.
+TRANSITIONAL: tuple[str, ...] = ("T13", "L6", "neither T13 nor L6")
+
+
+def landmarks(labels: Collection[int]) -> frozenset[str]:
+    """Landmarks seen, told by the annotated labels as in the paper.
+
+    Cranium: C1. C7/T1: both. T12/L1: T12 or T13, and L1. Sacrum: L5 or L6.
+    """
+    shown = {name: label_of(name) in labels for name in ("C1", "C7", "T1", "T12", "T13", "L1")}
+    found = {
+        "cranium": shown["C1"],
+        "C7/T1": shown["C7"] and shown["T1"],
+        "T12/L1": (shown["T12"] or shown["T13"]) and shown["L1"],
+        "sacrum": label_of("L5") in labels or label_of("L6") in labels,
+    }
+    return frozenset(name for name, seen in found.items() if seen)
+
+
+def field_of_view(labels: Collection[int]) -> str:
+    """The one of FIELDS_OF_VIEW that a scan with these annotated labels belongs to."""
+    seen = landmarks(labels)
+    upper, lower = "C7/T1" in seen, "T12/L1" in seen
+    if upper and lower:
+        return FIELDS_OF_VIEW[4] if {"cranium", "sacrum"} <= seen else FIELDS_OF_VIEW[5]
+    if upper:
+        return FIELDS_OF_VIEW[0] if "cranium" in seen else FIELDS_OF_VIEW[1]
+    if lower:
+        return FIELDS_OF_VIEW[2] if "sacrum" in seen else FIELDS_OF_VIEW[3]
+    return FIELDS_OF_VIEW[6]
+
+
+def transitional(labels: Collection[int]) -> frozenset[str]:
+    """The ones of TRANSITIONAL that hold for a scan with these annotated labels."""
+    rare = frozenset(name for name in TRANSITIONAL[:2] if label_of(name) in labels)
+    return rare or frozenset(TRANSITIONAL[2:])
+
+
+_PLACE = {label: place for place, label in enumerate(CRANIOCAUDAL_LABELS)}
+
+Shift = Literal["up", "none", "down"]
+
+
+def linearly_weighted_kappa(pairs: Sequence[tuple[int, int]]) -> float:
+    """Cohen's kappa (1968) of (true, predicted) labels, weighted by their distance along the spine.
+
+    1 - Σ w·observed / Σ w·expected with w = |difference of places from head to foot|, T13 standing
+    between T12 and L1 (Lessmann et al. 2019, section 4.2). 1 for labels that all agree, even where
+    chance could not differ; nan without pairs.
+    """
+    if not pairs:
+        return float("nan")
+    places = np.array([[_PLACE[true], _PLACE[predicted]] for true, predicted in pairs])
+    observed = np.abs(places[:, 0] - places[:, 1]).mean()
+    if observed == 0:
+        return 1.0
+    expected = np.abs(places[:, :1] - places[:, 1][None, :]).mean()
+    return float(1.0 - observed / expected)
+
+
+def one_level_shift(matched: Mapping[int, int]) -> Shift:
+    """Are more than half of the matched vertebrae named like a next one, all the same way?
+
+    matched: predicted by true label. "down": named like the next vertebra towards the feet. What may
+    be next stands in anatomy (T12, T13 and L1 in any of their orders).
+    """
+    down = sum(predicted in successors_of(true) for true, predicted in matched.items())
+    up = sum(true in successors_of(predicted) for true, predicted in matched.items())
+    if 2 * down > len(matched):
+        return "down"
+    return "up" if 2 * up > len(matched) else "none"
+
 
 REGIONS = ("cervical", "thoracic", "lumbar")
 

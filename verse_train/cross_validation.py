@@ -15,11 +15,11 @@ from verse_infer.texts import read_json
 from verse_infer.weights import STAGES, Stage
 from verse_train.check import Comparison, compare
 from verse_train.config import CONFIGS
-from verse_train.datasets import AnnotatedScan, find_scans
-from verse_train.export import StageExport, export_weights, require_tensorflow
-from verse_train.feed import CaseGroup, case_group, held_group
-from verse_train.training import PATIENTS, RunSettings, train, trained_patients
-from verse_train.weights_entries import stage_entry
+from verse_train.data.datasets import AnnotatedScan, find_scans
+from verse_train.data.feed import CaseGroup, case_group, held_group
+from verse_train.export.entries import stage_entry
+from verse_train.export.weights_folder import StageExport, export_weights, require_tensorflow
+from verse_train.training.run import PATIENTS, RunSettings, train, trained_patients
 
 logger = logging.getLogger(__name__)
 

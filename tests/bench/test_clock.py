@@ -5,7 +5,7 @@ import pytest
 from tests.helpers.fake_networks import STAGE_WEIGHTS, fake_networks
 from verse_bench.clock import Clock, bare_seconds, convolution_flops
 from verse_infer.networks import Network, _load
-from verse_train.export import save_frozen
+from verse_train.export.weights_folder import save_frozen
 
 IMAGE = np.ones((4, 3, 2, 1), np.float32)
 

@@ -7,7 +7,7 @@ import nibabel as nib
 import pytest
 
 from tests.helpers.tiny_weights import write_weights
-from verse_bench import __main__ as bench
+from verse_bench import cli as bench
 from verse_bench import measurement
 from verse_bench.measurement import Setting, measure
 from verse_bench.scans import BenchScan, make_scan, read_truth

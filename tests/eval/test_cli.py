@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.scenes import L1, L2, L3, affine_of, boxes, save_centroids, save_mask
-from verse_eval.__main__ import command_line, main
+from verse_eval.cli import command_line, main
 from verse_infer.anatomy import label_of
 
 README = Path(__file__).resolve().parents[2] / "README.md"

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.scenes import L1, L2, boxes, label_map, lattice_of
-from verse_eval.common_grid import evaluation_lattice, on_common_grid
-from verse_eval.label_maps import LabelMap
+from verse_eval.grids import LabelMap, evaluation_lattice, on_common_grid
 from verse_infer.grid import Lattice
 
 

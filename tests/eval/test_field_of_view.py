@@ -1,6 +1,6 @@
 import pytest
 
-from verse_eval.field_of_view import FIELDS_OF_VIEW, field_of_view, landmarks, transitional
+from verse_eval.summaries import FIELDS_OF_VIEW, field_of_view, landmarks, transitional
 from verse_infer.anatomy import CRANIOCAUDAL_LABELS, label_of
 
 USUAL = [k for k in CRANIOCAUDAL_LABELS if k not in (label_of("T13"), label_of("L6"))]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.scenes import L1, affine_of, save_mask
-from verse_eval.label_maps import read_grid, read_label_map
+from verse_eval.grids import read_grid, read_label_map
 from verse_infer.errors import InputError
 
 ALL_AXES = [

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.scenes import L1, L2, L3, centroids
-from verse_eval.localisation import distances_mm, identified
+from verse_eval.metrics import distances_mm, identified
 from verse_infer.anatomy import LABELS
 from verse_infer.ct import Centroid
 

@@ -1,8 +1,7 @@
 import numpy as np
 
 from tests.helpers.scenes import L1, L2, L3, boxes, centroids
-from verse_eval.matching import match_by_distance, match_by_overlap, match_vertebrae
-from verse_eval.overlap import overlap_table
+from verse_eval.metrics import match_by_distance, match_by_overlap, match_vertebrae, overlap_table
 
 SHAPE = (12, 3, 3)
 

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from tests.helpers.scenes import L1, L2, L3
-from verse_eval.naming import linearly_weighted_kappa, one_level_shift
+from verse_eval.summaries import linearly_weighted_kappa, one_level_shift
 from verse_infer.anatomy import label_of
 
 T11, T12, T13 = label_of("T11"), label_of("T12"), label_of("T13")

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.helpers.scenes import L1, L2, L3, boxes
-from verse_eval.overlap import overlap_table
+from verse_eval.metrics import overlap_table
 from verse_infer.anatomy import LABELS
 
 SHAPE = (4, 4, 4)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.scenes import L1, scan, team, vertebra
-from verse_eval.case_scoring import TeamScores
+from verse_eval.files import point_table, read_ranking, write_ranking
 from verse_eval.ranking import (
     PHASE_WEIGHTS,
     SCHEMES,
@@ -11,7 +11,7 @@ from verse_eval.ranking import (
     compare_teams,
     rank_teams,
 )
-from verse_eval.ranking_files import point_table, read_ranking, write_ranking
+from verse_eval.scoring import TeamScores
 from verse_infer.errors import InputError, UsageError
 
 STEPS = np.linspace(0.0, 0.1, 12)

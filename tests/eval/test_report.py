@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.helpers.scenes import L1, L2, L3, scan, team, vertebra
-from verse_eval.case_scoring import TeamScores
-from verse_eval.figures import fraction_above
 from verse_eval.measures import MEASURES
+from verse_eval.plots import fraction_above
 from verse_eval.ranking import rank_teams
 from verse_eval.report import report_page, what_is_wrong, worst_first
+from verse_eval.scoring import TeamScores
 from verse_infer.anatomy import label_of
 
 T12 = label_of("T12")

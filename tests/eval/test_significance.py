@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from verse_eval.significance import FEWEST_SCANS, SIGNIFICANCE, p_values
+from verse_eval.ranking import FEWEST_SCANS, SIGNIFICANCE, p_values
 
 
 def test_one_sided_p_of_a_team_better_on_all_of_n_scans_is_2_to_the_minus_n():

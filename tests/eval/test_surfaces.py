@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.helpers.scenes import L1, L2, L3, boxes
-from verse_eval.surfaces import label_distances, label_surfaces, surface_distances
+from verse_eval.metrics import label_distances, label_surfaces, surface_distances
 
 UNIT = (1.0, 1.0, 1.0)
 

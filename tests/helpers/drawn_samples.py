@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.helpers.training_cases import ball_case
 from verse_train.config import Augmentation, TrainingConfig
-from verse_train.samples import draw_sample
+from verse_train.data.samples import draw_sample
 
 NOTHING = Augmentation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 

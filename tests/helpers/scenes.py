@@ -7,9 +7,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from verse_eval.case_scoring import TeamScores
-from verse_eval.label_maps import LabelMap
+from verse_eval.grids import LabelMap
 from verse_eval.scan_scores import ScanScore, VertebraScore
+from verse_eval.scoring import TeamScores
 from verse_infer.ct import Centroid
 from verse_infer.grid import Lattice
 

@@ -6,9 +6,9 @@ import keras
 
 from tests.helpers.training_cases import TINY
 from verse_infer.weights import STAGES
-from verse_train.export import StageExport, export_weights
-from verse_train.networks import build_network
-from verse_train.weights_entries import stage_entry
+from verse_train.export.entries import stage_entry
+from verse_train.export.weights_folder import StageExport, export_weights
+from verse_train.networks.architectures import build_network
 
 
 def tiny_exports(ensemble=1):

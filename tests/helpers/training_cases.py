@@ -7,8 +7,8 @@ import numpy as np
 from verse_infer.anatomy import label_of
 from verse_infer.ct import Centroid
 from verse_infer.grid import Lattice
-from verse_train.networks import NetworkSize
-from verse_train.prepared import PreparedCase
+from verse_train.data.prepared import PreparedCase
+from verse_train.networks.architectures import NetworkSize
 
 BACKGROUND_HU, VERTEBRA_HU = -200, 800
 #: Small and fast; the depths of the real ones, two filters a level.

@@ -2,12 +2,11 @@ import keras
 import pytest
 
 from tests.helpers.training_cases import TINY, TINY_LIGHT, TINY_PLAIN, ball_case
-from verse_train import training
-from verse_train.feed import CaseGroup
-from verse_train.networks import SIZES, NetworkSize
-from verse_train.prepared import save_prepared
-
-from .trainings import FeedInProcess
+from tests.helpers.trainings import FeedInProcess
+from verse_train.data.feed import CaseGroup
+from verse_train.data.prepared import save_prepared
+from verse_train.networks.architectures import SIZES, NetworkSize
+from verse_train.training import run as training
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from tests.helpers.scenes import (
 )
 from verse_infer.errors import InputError, UsageError
 from verse_infer.files.preview import TRUE
-from verse_train.__main__ import main
 from verse_train.check import compare, summary
+from verse_train.cli import main
 
 #: Boxes of 6×6×6 mm on a grid with axes P, I, R.
 PLACES = {L1: ((4, 10), (4, 10), (4, 10)), L2: ((4, 10), (14, 20), (4, 10))}

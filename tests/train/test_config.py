@@ -11,7 +11,7 @@ import pytest
 
 from verse_infer.weights import STAGES
 from verse_train.config import CONFIGS, Augmentation
-from verse_train.networks import SIZES
+from verse_train.networks.architectures import SIZES
 
 PAPER = CONFIGS["paper"]
 #: Largest move of a control point of the elastic deformation, and largest translation along an axis.

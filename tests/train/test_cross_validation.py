@@ -7,17 +7,16 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.training_cases import ball_case
+from tests.helpers.trainings import log_of
 from verse_infer.errors import InputError, UsageError
 from verse_infer.weights import STAGES
 from verse_train import cross_validation
 from verse_train.config import CONFIGS
 from verse_train.cross_validation import Plan, cross_validate, folds_of, train_fold
-from verse_train.datasets import AnnotatedScan
-from verse_train.networks import SIZES, build_network
-from verse_train.prepared import save_prepared
-from verse_train.training import CHECKPOINT, PATIENTS
-
-from .trainings import log_of
+from verse_train.data.datasets import AnnotatedScan
+from verse_train.data.prepared import save_prepared
+from verse_train.networks.architectures import SIZES, build_network
+from verse_train.training.run import CHECKPOINT, PATIENTS
 
 
 def scan(folder, name, vertebrae):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.published_models import answering_everywhere, write_models
-from verse_train.__main__ import main
+from verse_train.cli import main
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ct"
 CASE = "sub-tsexample"

@@ -10,7 +10,7 @@ from typing import Any
 from verse_infer.anatomy import LABELS
 from verse_infer.labelling import ChainRule, SequenceRule
 from verse_infer.weights import Stage, StageWeights
-from verse_train.answers import Answer
+from verse_train.networks.answers import Answer
 from verse_train.published.layouts import Year
 
 #: JSON has no infinity: a limit that nothing in a scan reaches, in mm or mean steps.

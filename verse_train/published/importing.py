@@ -10,7 +10,7 @@ import keras
 
 from verse_infer.errors import UsageError
 from verse_infer.weights import MANIFEST_NAME, STAGES, Stage
-from verse_train.export import StageExport, export_weights
+from verse_train.export.weights_folder import StageExport, export_weights
 from verse_train.published.checkpoint import read_variables
 from verse_train.published.entries import stage_entry
 from verse_train.published.layouts import LAYOUTS, Layout, Year

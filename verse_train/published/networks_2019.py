@@ -9,7 +9,7 @@ Tensors are batch, z, y, x, c; any z, y, x divisible by 16.
 import keras
 
 from verse_infer.weights import Stage
-from verse_train.layers import Upsampling3D
+from verse_train.networks.layers import Upsampling3D
 from verse_train.published.u_net import Block, Tensor, convolution, rectified, u_net
 
 FILTERS = 64

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import keras
 
 from verse_infer.weights import Stage
-from verse_train.layers import Upsampling3D
+from verse_train.networks.layers import Upsampling3D
 from verse_train.published.multiples import CropLike, PadToMultiple
 from verse_train.published.u_net import Block, Tensor, convolution, rectified, u_net
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from verse_train.layers import Upsampling3D
+from verse_train.networks.layers import Upsampling3D
 
 Tensor = Any
 #: Convolutions of one block: tensor, "contracting" or "expanding", level (0 is the finest).

@@ -8,13 +8,13 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
-from verse_eval.label_maps import read_label_map
+from verse_eval.grids import read_label_map
 from verse_infer.ct import Centroid
 from verse_infer.files.verse import read_centroids
 from verse_infer.grid import Lattice
 from verse_infer.weights import Stage
-from verse_train.datasets import patient_of
-from verse_train.prepared import PreparedCase, save_prepared
+from verse_train.data.datasets import patient_of
+from verse_train.data.prepared import PreparedCase, save_prepared
 from verse_train.synthetic.anatomy_map import AnatomyMap, Tissue
 from verse_train.synthetic.bending import Configuration, bent_at_random
 from verse_train.synthetic.donor import Donor, donor_from

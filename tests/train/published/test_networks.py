@@ -17,7 +17,7 @@ from tests.helpers.published_reference import (
     variables,
 )
 from verse_infer.networks import load_networks
-from verse_train.__main__ import main
+from verse_train.cli import main
 from verse_train.published.importing import import_published, load_stage
 from verse_train.published.layouts import LAYOUTS, YEARS
 from verse_train.published.networks_2019 import build_2019

@@ -9,7 +9,7 @@ from tests.helpers.published_models import prefix_of, write_models
 from tests.helpers.published_reference import STAGES
 from verse_infer.errors import WeightsError
 from verse_infer.weights import MANIFEST_NAME
-from verse_train.__main__ import main
+from verse_train.cli import main
 from verse_train.published.importing import import_published
 from verse_train.published.networks_2019 import build_2019
 from verse_train.published.networks_2020 import build_2020

@@ -7,7 +7,7 @@ import pytest
 from verse_infer.anatomy import label_of
 from verse_infer.grid import Lattice
 from verse_infer.weights import STAGES
-from verse_train.prepared import load_prepared
+from verse_train.data.prepared import load_prepared
 from verse_train.synthetic import bank
 from verse_train.synthetic.anatomy_map import Tissue
 from verse_train.synthetic.bank import (

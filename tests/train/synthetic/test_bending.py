@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from verse_infer.anatomy import MEAN_OFFSETS_MM, label_of
-from verse_train.prepared import load_prepared
+from verse_train.data.prepared import load_prepared
 from verse_train.synthetic.anatomy_map import Tissue
 from verse_train.synthetic.bank import fill_bank
 from verse_train.synthetic.bending import bend_to, bent_body

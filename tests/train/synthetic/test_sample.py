@@ -9,9 +9,9 @@ from verse_infer.anatomy import name_of
 from verse_infer.files.ct_reading import read_ct
 from verse_infer.files.verse import read_centroids
 from verse_infer.grid import Lattice
-from verse_train.datasets import find_scans
-from verse_train.preparation import prepare_scan
-from verse_train.prepared import load_prepared
+from verse_train.data.datasets import find_scans
+from verse_train.data.preparation import prepare_scan
+from verse_train.data.prepared import load_prepared
 from verse_train.synthetic import sample
 from verse_train.synthetic.sample import SEED, write_sample
 from verse_train.synthetic.spine_curve import REGULAR, pose_spine

@@ -4,8 +4,8 @@ import pytest
 from verse_infer.anatomy import name_of
 from verse_infer.files.ct_reading import read_ct
 from verse_infer.files.verse import read_centroids
-from verse_train.datasets import find_scans
-from verse_train.preparation import prepared_scan
+from verse_train.data.datasets import find_scans
+from verse_train.data.preparation import prepared_scan
 from verse_train.synthetic import trial_scans
 from verse_train.synthetic.trial_scans import KINDS, OPERATED, draw_scan, write_trial_scans
 

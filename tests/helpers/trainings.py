@@ -1,0 +1,40 @@
+"""Small trainings: their configurations, settings, logs, and a feed without processes."""
+
+import csv
+
+from verse_train.config import Augmentation, TrainingConfig
+from verse_train.data.feed import numbered_sample
+from verse_train.training.run import LOG, RunSettings
+
+NOTHING = Augmentation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+class FeedInProcess:
+    """The stream of Feed, drawn here: no other process has to start."""
+
+    started = ()
+
+    def __init__(self, groups, config, seed, workers, first=0):
+        del workers
+        self.groups, self.config, self.seed, self.first = groups, config, seed, first
+        self.waited_s = 0.0
+        FeedInProcess.started += (first,)
+
+    def __iter__(self):
+        number = self.first
+        while True:
+            yield numbered_sample(self.groups, self.config, self.seed, number)
+            number += 1
+
+
+def config_of(stage, steps, size="tiny", **other):
+    return TrainingConfig(stage, size, 8.0, (16, 16, 16), steps, 1e-2, NOTHING, **other)
+
+
+def settings(folder, steps_per_epoch=2, precision="float32"):
+    return RunSettings(folder, steps_per_epoch=steps_per_epoch, precision=precision)
+
+
+def log_of(folder):
+    with (folder / LOG).open(newline="") as file:
+        return list(csv.DictReader(file))

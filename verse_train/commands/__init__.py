@@ -1,0 +1,1 @@
+"""The subcommands of python -m verse_train, by what they make."""

@@ -1,0 +1,1 @@
+"""From annotated scans to samples."""

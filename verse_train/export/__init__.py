@@ -1,0 +1,1 @@
+"""From trainings to a weights folder."""

@@ -1,0 +1,1 @@
+"""The networks of the method, their losses, and what their answers are."""

@@ -1,0 +1,1 @@
+"""One training: what it starts with, its batches, its run."""
