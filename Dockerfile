@@ -34,11 +34,10 @@ RUN /opt/venv/bin/python -m compileall -q /opt/verse \
     && mkdir -p /data /output && chmod 1777 /output
 
 ENV PATH=/opt/venv/bin:$PATH \
-    PYTHONUNBUFFERED=1 \
-    PYTHONDONTWRITEBYTECODE=1 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER 10001:10001
 WORKDIR /opt/verse
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["/opt/venv/bin/python", "/opt/verse/entrypoint.py"]
+# -I: neither PYTHONPATH and PYTHONHOME of the host, which Apptainer hands in, nor its working folder.
+ENTRYPOINT ["/opt/venv/bin/python", "-I", "-B", "-u", "/opt/verse/entrypoint.py"]

@@ -11,15 +11,17 @@ chown "$user" "$output" 2>/dev/null || chmod 1777 "$output"
 if [ "$ENGINE" = buildah ]; then
   container=$(buildah from "$IMAGE")
   trap 'buildah rm "$container" >/dev/null' EXIT
-  # buildah runs no entrypoint by itself: repeat the image's.
+  # buildah runs no entrypoint by itself: repeat the image's. The variables are what Apptainer may hand in.
   buildah run --isolation "${BUILDAH_ISOLATION:-chroot}" --user "$user" \
     -v "$input:/data:ro" -v "$output:/output" "$container" -- \
-    /opt/venv/bin/python /opt/verse/entrypoint.py
+    env PYTHONPATH=/data PYTHONHOME=/data LD_LIBRARY_PATH=/data \
+    /opt/venv/bin/python -I -B -u /opt/verse/entrypoint.py
   buildah run --isolation "${BUILDAH_ISOLATION:-chroot}" "$container" -- \
     grep -q '"tensorflow' /opt/verse/sbom.cdx.json
 else
   # As grand-challenge.org runs it; docker alone always has an init.
-  rules=(--network none --read-only --memory 16g --cap-drop ALL --security-opt no-new-privileges)
+  rules=(-e PYTHONPATH=/data -e PYTHONHOME=/data -e LD_LIBRARY_PATH=/data)
+  rules+=(--network none --read-only --memory 16g --cap-drop ALL --security-opt no-new-privileges)
   [ "$ENGINE" = docker ] && rules+=(--init)
   "$ENGINE" run --rm "${rules[@]}" --user "$user" \
     -v "$input:/data:ro" -v "$output:/output" "$IMAGE"

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 #: The modules of verse_infer from the ground up. A new one is to be added at its place.
 FLOORS = (
+    "surroundings",
     "errors",
     "texts",
     "anatomy",
@@ -46,6 +47,7 @@ FLOORS = (
     "batch.run",
     "batch.supervisor",
     "cli",
+    "__main__",
 )
 #: The same of the other packages; where a folder is named, its modules stand on one floor.
 ROOMS = {

@@ -1,5 +1,6 @@
 """What goes into the image is pinned by hash, and listed."""
 
+import json
 import re
 from pathlib import Path
 
@@ -33,3 +34,12 @@ def test_nothing_is_installed_into_the_image_without_a_hash():
 def test_the_image_holds_a_list_of_its_packages():
     assert "cyclonedx-py environment" in DOCKERFILE
     assert "-o /opt/verse/sbom.cdx.json /opt/venv/bin/python" in DOCKERFILE
+
+
+def test_the_image_is_started_isolated_as_its_test_starts_it():
+    """From PYTHON… variables that Apptainer hands in; buildah's test repeats the entry point."""
+    (line,) = re.findall(r"^ENTRYPOINT (.*)$", DOCKERFILE, re.MULTILINE)
+    command = json.loads(line)
+    assert command[:2] == ["/opt/venv/bin/python", "-I"]
+    assert command[-1] == "/opt/verse/entrypoint.py"
+    assert " ".join(command) in (ROOT / ".ci" / "image_test.sh").read_text()

@@ -21,6 +21,7 @@ from verse_infer.files.atomic import MARK
 from verse_infer.files.ct_reading import GIB
 from verse_infer.files.verse import CONVENTIONS
 from verse_infer.logs import set_up_logging
+from verse_infer.surroundings import open_standard_streams
 
 logger = logging.getLogger(__name__)
 OK, USAGE, SOME_FAILED, NONE_SUCCEEDED = 0, 2, 3, 4
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     SIGINT and SIGTERM are ignored from then on: what is left is to exit with that code, and a signal
     would end it with a traceback instead.
     """
+    open_standard_streams()
     arguments = parser().parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
     try:

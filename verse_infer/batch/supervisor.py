@@ -6,7 +6,6 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from verse_infer.batch.report import CaseReport
 from verse_infer.errors import UsageError
 from verse_infer.files.atomic import remove_stale
 from verse_infer.files.ct_reading import GIB
+from verse_infer.surroundings import isolated_command
 
 logger = logging.getLogger(__name__)
 WORKER_MODULE = "verse_infer.batch.worker"
@@ -77,9 +77,8 @@ class Worker:
         """Start the process and load its networks; UsageError with its reason where it cannot."""
         self._unread, self._served = b"", 0
         # A session of its own: Ctrl-C at a terminal reaches the command only, which ends this.
-        # -P: the folder one happens to be in, perhaps full of foreign files, is none of code.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", self._module, str(os.getpid())],
+            isolated_command(self._module, str(os.getpid())),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -178,12 +177,10 @@ class Worker:
 
 
 def _environment(output: Path) -> dict[str, str]:
-    """The command's own, with the place of this package, and one for temporary files."""
-    root = str(Path(__file__).resolve().parents[2])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    """The command's own, with a place for temporary files."""
     temporary = temporary_folder(output)
     places = {} if temporary is None else {"TMPDIR": str(temporary)}
-    return {**_ONE_THREAD, **os.environ, "PYTHONPATH": os.pathsep.join(paths), **places}
+    return {**_ONE_THREAD, **os.environ, **places}
 
 
 #: Sampling a CT takes small matrix products, beside which networks run: threads of numpy's own would
