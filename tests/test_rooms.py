@@ -35,6 +35,7 @@ FLOORS = (
     "files",
     "files.atomic",
     "files.nifti",
+    "files.voxel_values",
     "files.ct_reading",
     "files.verse",
     "files.preview",

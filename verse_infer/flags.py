@@ -26,7 +26,10 @@ class FlagCode(StrEnum):
     DIRECTION_REPAIRED = "direction_repaired"
     # Its voxels.
     VOXELS_NOT_FINITE = "voxels_not_finite"
+    PADDING = "padding"
     NO_NEGATIVE_VALUE = "no_negative_value"
+    VALUES_SCALED = "values_scaled"
+    VALUES_CUT = "values_cut"
     LOW_VALUES_CLIPPED = "low_values_clipped"
     HIGH_VALUES_CLIPPED = "high_values_clipped"
     # What was found.

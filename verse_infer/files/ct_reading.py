@@ -4,12 +4,13 @@ Nothing is silently shifted, scaled or cut: every change to geometry or voxels b
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+import scipy.ndimage
 from numpy.typing import NDArray
 
 from verse_infer.ct import SourceCt, SourceGeometry, to_source
@@ -20,6 +21,16 @@ from verse_infer.files.nifti import (
     read_preamble,
     read_slabs,
     zoom_flags,
+)
+from verse_infer.files.voxel_values import (
+    COUNTED_HU,
+    Measured,
+    Padding,
+    ValueCounts,
+    measured,
+    no_hounsfield_units,
+    oddities,
+    paddings,
 )
 from verse_infer.flags import Flag, FlagCode
 from verse_infer.grid import LARGEST_TILT_DEG, SILENT_TILT_DEG, GridGeometry, Lattice
@@ -157,16 +168,31 @@ def to_hounsfield(
     if not (np.isfinite(slope) and np.isfinite(inter)) or slope == 0:
         raise InputError(f"{name}: expected a finite scaling, got slope {slope} and inter {inter}")
     low, high, broken, eight_bit, place = np.inf, -np.inf, 0, False, 0
+    counts = ValueCounts()
     for slab in slabs:
         values, unknown = _scaled(slab, slope, inter)
         lowest, highest = values.min(), values.max()
         within = lowest >= LOWEST_HU and highest <= HIGHEST_HU
         part = hu[..., place : place + slab.shape[-1]]
         part[...] = values if within else np.clip(values, LOWEST_HU, HIGHEST_HU)
+        counts.add(values)
         low, high = min(low, float(lowest)), max(high, float(highest))
         broken, place = broken + unknown, place + slab.shape[-1]
         eight_bit = slab.dtype.itemsize == 1 and (slope, inter) == (1.0, 0.0)
-    flags = _value_flags(name, low, high, eight_bit=eight_bit)
+    _check_range(name, low, high, eight_bit=eight_bit)
+    padding = paddings(counts, hu)
+    rest = measured(counts, padding)
+    if rest is not None:
+        _check_rest(name, rest, padding)
+    elif padding:
+        raise InputError(f"{name}: expected a CT, got nothing but the values {_listed(padding)}")
+    _set_to_air(hu, padding)
+    flags = (*(one.flag() for one in padding), *_range_flags(low, high, rest, padding))
+    if rest is not None:
+        flags = (*flags, *oddities(rest))
+    elif low >= 0:
+        message = f"no value below 0 ({low:g} to {high:g}): stored with an offset of +1024? Taken as it is"
+        flags = (*flags, Flag(FlagCode.NO_NEGATIVE_VALUE, message, low))
     if broken:
         message = f"{broken} voxels without a finite value set to {LOWEST_HU} HU"
         flags = (*flags, Flag(FlagCode.VOXELS_NOT_FINITE, message, broken))
@@ -185,7 +211,8 @@ def _scaled(stored: NDArray[Any], slope: float, inter: float) -> tuple[NDArray[A
     return np.rint(np.where(finite, stored, LOWEST_HU)), stored.size - int(finite.sum())
 
 
-def _value_flags(name: str, low: float, high: float, *, eight_bit: bool) -> tuple[Flag, ...]:
+def _check_range(name: str, low: float, high: float, *, eight_bit: bool) -> None:
+    """InputError where no CT lies between a volume's lowest and highest value."""
     if low == high:
         raise InputError(f"{name}: expected a CT, got the constant value {low:g}")
     if eight_bit or (low >= 0 and high <= 255):
@@ -196,10 +223,46 @@ def _value_flags(name: str, low: float, high: float, *, eight_bit: bool) -> tupl
         raise InputError(
             f"{name}: expected Hounsfield units from air to bone, got values {low:g} to {high:g}"
         )
+
+
+def _check_rest(name: str, rest: Measured, padding: Sequence[Padding]) -> None:
+    """InputError where what padding hides is no CT."""
+    if padding:
+        hidden = f"{name}, without padding of {_listed(padding)}"
+        _check_range(hidden, rest.low, rest.high, eight_bit=False)
+    if (looks := no_hounsfield_units(rest)) is not None:
+        raise InputError(f"{name}: expected Hounsfield units, got {looks}")
+
+
+def _listed(padding: Sequence[Padding]) -> str:
+    return ", ".join(f"{one.value}" for one in padding)
+
+
+def _set_to_air(hu: NDArray[np.int16], padding: Sequence[Padding]) -> None:
+    """Plane by plane as they lie in memory; what is below air was cut to it before.
+
+    Of a value that a body may have, only what hangs together with the plane's border.
+    """
+    planes = np.moveaxis(hu, int(np.argmax(np.abs(hu.strides))), 0)
+    for one in padding:
+        for plane in planes if one.value > LOWEST_HU else ():
+            where = plane == min(one.value, HIGHEST_HU)
+            if one.may_be_measured and not where.all():
+                pieces, _ = scipy.ndimage.label(where)
+                outer = np.concatenate([*pieces[[0, -1]], *pieces[:, [0, -1]].T])
+                where = np.isin(pieces, np.unique(outer[outer > 0]))
+            plane[where] = LOWEST_HU
+
+
+def _range_flags(
+    low: float, high: float, rest: Measured | None, padding: Sequence[Padding]
+) -> tuple[Flag, ...]:
+    """Flags about values, other than padding, that were cut to those of int16 and to air."""
+    values = {one.value for one in padding}
+    if rest is not None:
+        low = rest.low if max(low, COUNTED_HU[0]) in values else low
+        high = rest.high if min(high, COUNTED_HU[1]) in values else high
     flags = []
-    if low >= 0:
-        message = f"no value below 0 ({low:g} to {high:g}): stored with an offset of +1024? Taken as it is"
-        flags.append(Flag(FlagCode.NO_NEGATIVE_VALUE, message, low))
     if low < LOWEST_HU:
         message = f"values below {LOWEST_HU} HU (down to {low:g}) set to {LOWEST_HU}"
         flags.append(Flag(FlagCode.LOW_VALUES_CLIPPED, message, low))
