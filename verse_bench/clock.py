@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.networks import Network, Networks
+from verse_infer.networks import Function, Network, Networks, SavedModel
 from verse_infer.weights import Stage
 
 Floats = NDArray[np.float32]
@@ -43,22 +43,24 @@ class Clock:
         }
         return replace(networks, stages=stages)
 
-    def _timed_network(self, stage: Stage, network: Network, answer: Answer | None) -> Network:
-        def timed(function: Any) -> Any:
-            def run(tensor: Any) -> Any:
+    def _timed_network(
+        self, stage: Stage, network: Network[Any], answer: Answer | None
+    ) -> Network[Any]:
+        def timed(function: Function) -> Function:
+            def run(tensor: Any) -> dict[str, Floats]:
                 started = time.perf_counter()
-                # A GPU's call returns before its work is done; looking at the output waits for it.
-                output = np.asarray(memoryview(function(tensor)))
+                # A GPU's call returns before its work is done; looking at the outputs waits for it.
+                outputs = {name: np.asarray(memoryview(t)) for name, t in function(tensor).items()}
                 seconds = time.perf_counter() - started
                 self.calls.append(Call(stage, seconds, tuple(tensor.shape)))
-                return output if answer is None else answer(output)
+                return {name: answer(o) if answer else o for name, o in outputs.items()}
 
             return run
 
         return replace(network, functions=tuple(map(timed, network.functions)))
 
 
-def bare_seconds(network: Network, shape: tuple[int, ...], repeats: int) -> float:
+def bare_seconds(network: Network[Any], shape: tuple[int, ...], repeats: int) -> float:
     """The median of so many calls of a network alone; shape: n, z, y, x, channels."""
     images = np.random.default_rng(0).uniform(-0.5, 0.5, shape).astype(np.float32)
     found = []
@@ -69,15 +71,16 @@ def bare_seconds(network: Network, shape: tuple[int, ...], repeats: int) -> floa
     return float(np.median(found))
 
 
-def convolution_flops(network: Network, shape: tuple[int, ...]) -> int:
+def convolution_flops(network: Network[Any], shape: tuple[int, ...]) -> int:
     """Multiplications and additions of all convolutions in one call of a loaded network.
 
     shape: n, z, y, x, channels of the input. What else a network does (pooling, enlarging,
     normalising) is little arithmetic and not counted.
     """
     return sum(
-        _flops(function.model.signatures["serving_default"], shape)
+        _flops(function.signature, shape)
         for function in network.functions
+        if isinstance(function, SavedModel)
     )
 
 

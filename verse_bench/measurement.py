@@ -190,11 +190,10 @@ def _run(scan: Path, networks: Networks, setting: Setting, output: Path) -> _Run
     return _Run(report, time.process_time() - cpu, clock, min(shares, default=1.0) < 1)
 
 
-def input_shapes(network: Network) -> list[tuple[int, int, int, int, int]]:
+def input_shapes(network: Network[Any]) -> list[tuple[int, int, int, int, int]]:
     """Batch, z, y, x, channels of all kinds of calls."""
-    channels = 2 if "centroid_sigma" in network.weights.options else 1
-    sizes = dict.fromkeys(crop.size for crop in network.weights.crops)
-    return [(network.batch, z, y, x, channels) for x, y, z in sizes]
+    weights = network.weights
+    return [(network.batch, z, y, x, weights.channels) for x, y, z in weights.input_sizes]
 
 
 def _calls(clock: Clock, networks: Networks, stage: Stage, setting: Setting) -> Calls:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import scipy.ndimage
 import SimpleITK as sitk
+from msgspec import structs
 from numpy.typing import NDArray
 
 from verse_infer.ct import Centroid, Ct
@@ -20,6 +21,7 @@ from verse_infer.networks import Network, Networks, tile_starts
 from verse_infer.pipeline import CaseResult, Pipeline, timed
 from verse_infer.segmentation import crop_lattice, vertebra_crops
 from verse_infer.spine import SpineRegion, locate_spine, z_range_of
+from verse_infer.weights import LandmarkWeights, SegmentationWeights
 
 Floats = NDArray[np.float32]
 #: Overlap of tiles along z in the papers, voxels of 128.
@@ -42,9 +44,9 @@ class GuidedPipeline:
         given = centroids or self.truth
         seconds: dict[str, float] = {}
         with timed(seconds, "spine localisation"):
-            locate_spine(ct, self.networks["spine_localisation"])
+            locate_spine(ct, self.networks.spine)
         with timed(seconds, "vertebra localisation"):
-            network = self.networks["vertebra_localisation"]
+            network = self.networks.landmarks
             locate_candidates(ct, true_region(ct, given), network)
         result = Pipeline(self.networks).run(ct, given)
         return replace(result, seconds={**seconds, **result.seconds})
@@ -71,18 +73,20 @@ class ReferencePipeline:
         given = list(centroids or self.truth)
         seconds: dict[str, float] = {}
         with timed(seconds, "spine localisation"):
-            locate_spine(ct, self.networks["spine_localisation"])
-        network = with_overlap(self.networks["vertebra_localisation"], PUBLISHED_OVERLAP)
+            locate_spine(ct, self.networks.spine)
+        network = with_overlap(self.networks.landmarks, PUBLISHED_OVERLAP)
         region, share = self._tiled_region(true_region(ct, given), network)
         with timed(seconds, "vertebra localisation", share):
             locate_candidates(ct, region, network)
         done = given[: self.most_vertebrae]
         with timed(seconds, "vertebra segmentation", len(done) / max(len(given), 1)):
-            mask = segment_on_whole_volume(ct, done, self.networks["vertebra_segmentation"])
+            mask = segment_on_whole_volume(ct, done, self.networks.segmentation)
         self.shares.extend((share, len(done) / max(len(given), 1)))
         return CaseResult(tuple(given), mask, (), seconds)
 
-    def _tiled_region(self, region: SpineRegion, network: Network) -> tuple[SpineRegion, float]:
+    def _tiled_region(
+        self, region: SpineRegion, network: Network[LandmarkWeights]
+    ) -> tuple[SpineRegion, float]:
         """The part of a spine that takes as many tiles as allowed, and their share of all tiles."""
         tiles = tile_count(region, network)
         done = min(tiles, self.most_tiles or tiles)
@@ -90,23 +94,23 @@ class ReferencePipeline:
             return region, 1.0
         weights = network.weights
         tile = weights.input_size[2]
-        slices = tile + (done - 1) * (tile - int(weights.options["tile_overlap"]))
+        slices = tile + (done - 1) * (tile - weights.options.tile_overlap)
         bottom = region.z_range[0]
         part = replace(region, z_range=(bottom, bottom + slices * weights.spacing_mm))
         return part, done / tiles
 
 
-def with_overlap(network: Network, overlap: int) -> Network:
+def with_overlap(network: Network[LandmarkWeights], overlap: int) -> Network[LandmarkWeights]:
     """The same network, its tiles overlapping by so many voxels."""
-    options = {**network.weights.options, "tile_overlap": overlap}
-    return replace(network, weights=replace(network.weights, options=options))
+    options = structs.replace(network.weights.options, tile_overlap=overlap)
+    return replace(network, weights=structs.replace(network.weights, options=options))
 
 
-def tile_count(region: SpineRegion, network: Network) -> int:
+def tile_count(region: SpineRegion, network: Network[LandmarkWeights]) -> int:
     """Tiles of stage 2 along a spine."""
     weights = network.weights
     length, tile = lattice_along(region, weights).size[2], weights.input_size[2]
-    return len(tile_starts(length, tile, int(weights.options["tile_overlap"])))
+    return len(tile_starts(length, tile, weights.options.tile_overlap))
 
 
 def true_region(ct: Ct, truth: Sequence[Centroid]) -> SpineRegion:
@@ -119,15 +123,17 @@ def true_region(ct: Ct, truth: Sequence[Centroid]) -> SpineRegion:
     return SpineRegion((x, y), (max(low, bottom), min(high, top)), 1.0)
 
 
-def locate_candidates(ct: Ct, region: SpineRegion, network: Network) -> tuple[Centroid, ...]:
+def locate_candidates(
+    ct: Ct, region: SpineRegion, network: Network[LandmarkWeights]
+) -> tuple[Centroid, ...]:
     """Stage 2 up to its candidates."""
     weights = network.weights
     heatmaps = predict_heatmaps(ct, region, network)
-    return find_candidates(heatmaps, weights.threshold, int(weights.options["min_distance"]))
+    return find_candidates(heatmaps, weights.threshold, weights.options.min_distance)
 
 
 def segment_on_whole_volume(
-    ct: Ct, centroids: Sequence[Centroid], network: Network
+    ct: Ct, centroids: Sequence[Centroid], network: Network[SegmentationWeights]
 ) -> NDArray[np.uint8]:
     """Stage 3 as published: one volume of the scan's size per vertebra, merged by the maximum."""
     labels = np.zeros(ct.hu.shape, np.uint8)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import FrameType
+from typing import get_args
 
 from verse_infer import __version__
 from verse_infer.batch.case import CaseOptions
@@ -20,8 +21,10 @@ from verse_infer.errors import UsageError, VerseError
 from verse_infer.files.atomic import MARK
 from verse_infer.files.ct_reading import GIB
 from verse_infer.files.verse import CONVENTIONS
+from verse_infer.labelling.rules import RuleName
 from verse_infer.logs import set_up_logging
 from verse_infer.surroundings import open_standard_streams
+from verse_infer.weights import BUNDLED_WEIGHTS
 
 logger = logging.getLogger(__name__)
 OK, USAGE, SOME_FAILED, NONE_SUCCEEDED = 0, 2, 3, 4
@@ -31,7 +34,6 @@ SIGNAL_OFFSET = 128
 WORKER_SHARE, SCAN_SHARE = 0.9, 0.5
 #: Longer than any scan takes on two cores; shorter than a batch may hang unseen.
 CASE_TIMEOUT_S = 3600.0
-BUNDLED_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where networks run")
     precisions = ("auto", "float32", "bfloat16", "float16")
     add("--precision", choices=precisions, default="auto", help="of the networks' arithmetic")
-    add("--labelling", choices=("chain", "sequence"), help="rule; default: the weights' own")
+    add("--labelling", choices=get_args(RuleName), help="rule; default: the weights' own")
     ends = "no vertebrae nearer to top or bottom; default: the weights' own, or 10"
     add("--end-margin-mm", type=float, help=ends)
     add("--centroids-from", type=Path, help="folder of edited centroid files; skips localisation")

@@ -11,7 +11,7 @@ from verse_infer.grid import Lattice
 from verse_infer.networks import Network, normalised, predict_tiled
 from verse_infer.resampling import sample
 from verse_infer.spine import SpineRegion
-from verse_infer.weights import StageWeights
+from verse_infer.weights import LandmarkWeights
 
 Floats = NDArray[np.float32]
 #: Voxels between the places by which a maximum's position is refined, and the farthest it may move.
@@ -29,7 +29,7 @@ class Heatmaps:
     lattice: Lattice
 
 
-def predict_heatmaps(ct: Ct, region: SpineRegion, network: Network) -> Heatmaps:
+def predict_heatmaps(ct: Ct, region: SpineRegion, network: Network[LandmarkWeights]) -> Heatmaps:
     """Heatmaps on an axis-aligned lattice along the spine.
 
     The option tile_merging (see predict_tiled) is the weights'.
@@ -42,14 +42,14 @@ def predict_heatmaps(ct: Ct, region: SpineRegion, network: Network) -> Heatmaps:
         image,
         network.run_batch,
         weights.input_size[2],
-        int(weights.options["tile_overlap"]),
+        weights.options.tile_overlap,
         network.batch,
-        weights.options.get("tile_merging", "max"),
+        weights.options.tile_merging,
     )
     return Heatmaps(values, weights.labels, lattice)
 
 
-def lattice_along(region: SpineRegion, weights: StageWeights) -> Lattice:
+def lattice_along(region: SpineRegion, weights: LandmarkWeights) -> Lattice:
     """Axis-aligned lattice over the region's z range, as wide as a tile.
 
     Its length is a multiple of 16; where the weights' option whole_tiles says that the network
@@ -58,8 +58,8 @@ def lattice_along(region: SpineRegion, weights: StageWeights) -> Lattice:
     bottom, top = region.z_range
     spacing, (x, y, tile) = weights.spacing_mm, weights.input_size
     least, step = 16, 16
-    if weights.options.get("whole_tiles"):
-        least, step = tile, tile - int(weights.options["tile_overlap"])
+    if weights.options.whole_tiles:
+        least, step = tile, tile - weights.options.tile_overlap
     slices = least + step * max(0, int(np.ceil(((top - bottom) / spacing - least) / step)))
     return Lattice.centred((*region.centre_xy, (bottom + top) / 2), spacing, (x, y, slices))
 

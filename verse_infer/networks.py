@@ -4,22 +4,35 @@ Long images go through a network in tiles along z, and what it says of each of t
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verse_infer.errors import UsageError, WeightsError
-from verse_infer.weights import Manifest, Stage, StageWeights, folder_checksum, read_manifest
+from verse_infer.weights import (
+    OUTPUT,
+    LandmarkWeights,
+    Manifest,
+    SegmentationWeights,
+    SpineWeights,
+    Stage,
+    StageWeights,
+    folder_checksum,
+    read_manifest,
+)
 
 logger = logging.getLogger(__name__)
 Device = Literal["auto", "cpu", "gpu"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Floats = NDArray[np.float32]
 RunBatch = Callable[[Floats], Floats]
+#: What of a SavedModel is run: from a tensor to its outputs by name, as tensors or arrays.
+Function = Callable[[Any], Mapping[str, Any]]
+Weights = TypeVar("Weights", bound=StageWeights)
 Merging = Literal["max", "mean"]
 #: Processor flags (as Linux names them) of instructions that multiply bfloat16 matrices.
 BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
@@ -29,15 +42,27 @@ BATCH_ON_GPU = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class SavedModel:
+    """A loaded SavedModel. model: kept, as its signature does not keep it alive."""
+
+    model: Any
+    signature: Any
+
+    def __call__(self, image: Any) -> Mapping[str, Any]:
+        """Run a tensor (n, z, y, x, channels); tensors by the names of the outputs."""
+        return self.signature(image=image)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Network(Generic[Weights]):
     """The network, or the average of the networks, of one stage.
 
-    weights: what the manifest says of the stage. functions: one per SavedModel, from a tensor to one,
-    or to an array. batch: as many images at a time fill the device.
+    weights: what the manifest says of the stage. functions: one per SavedModel. batch: as many images
+    at a time fill the device.
     """
 
-    weights: StageWeights
-    functions: tuple[Any, ...]
+    weights: Weights
+    functions: tuple[Function, ...]
     device: str
     batch: int = 1
 
@@ -46,30 +71,62 @@ class Network:
         return np.asarray(self.run_batch(image[None])[0])
 
     def run_batch(self, images: Floats) -> Floats:
-        """Run several images. (n, z, y, x, channels) -> (n, z, y, x, outputs), not to be written to."""
+        """Run several images through a network with one output.
+
+        (n, z, y, x, channels) -> (n, z, y, x, outputs), not to be written to.
+        """
+        return self.run_heads(images)[OUTPUT]
+
+    def run_heads(self, images: Floats) -> dict[str, Floats]:
+        """All outputs for several images, by name; see the weights' heads.
+
+        images: (n, z, y, x, channels). An output's first axis is n, its last one its channels; not to
+        be written to.
+        """
         import tensorflow as tf
 
         with tf.device(self.device):
             tensor = tf.constant(images, tf.float32)
-            # A view: numpy() would copy, which for 26 heatmaps takes a tenth of the call.
-            outputs = [np.asarray(memoryview(function(tensor))) for function in self.functions]
-        if len(outputs) == 1:
-            return np.asarray(outputs[0], np.float32)
-        return np.asarray(np.mean(outputs, axis=0, dtype=np.float32))
+            answers = [function(tensor) for function in self.functions]
+            return {name: _mean([answer[name] for answer in answers]) for name in answers[0]}
+
+
+def _mean(outputs: Sequence[Any]) -> Floats:
+    """Of tensors, or arrays."""
+    # A view: numpy() would copy, which for 26 heatmaps takes a tenth of the call.
+    arrays = [np.asarray(memoryview(output)) for output in outputs]
+    if len(arrays) == 1:
+        return np.asarray(arrays[0], np.float32)
+    return np.asarray(np.mean(arrays, axis=0, dtype=np.float32))
 
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """All three stages, ready to run."""
+    """All stages that a weights folder has, ready to run."""
 
     manifest: Manifest
-    stages: Mapping[Stage, Network]
+    stages: Mapping[Stage, Network[Any]]
     device: str
     precision: str
 
-    def __getitem__(self, stage: Stage) -> Network:
-        """The network of a stage."""
+    def __getitem__(self, stage: Stage) -> Network[Any]:
+        """The network of a stage; KeyError where the weights have none."""
         return self.stages[stage]
+
+    @property
+    def spine(self) -> Network[SpineWeights]:
+        """Stage 1."""
+        return self.stages["spine_localisation"]
+
+    @property
+    def landmarks(self) -> Network[LandmarkWeights]:
+        """Stage 2."""
+        return self.stages["vertebra_localisation"]
+
+    @property
+    def segmentation(self) -> Network[SegmentationWeights]:
+        """Stage 3."""
+        return self.stages["vertebra_segmentation"]
 
 
 def load_networks(
@@ -84,16 +141,16 @@ def load_networks(
     Raises WeightsError (missing, damaged, other contract) and UsageError (no such device).
     """
     manifest = read_manifest(weights)
-    for stage in manifest.stages.values():
+    for stage in manifest.stages.present().values():
         for model in stage.models:
             check_files(weights / model.folder, model.sha256)
     tf_device, used_precision = _set_up(device, precision)
     size = batch or (BATCH_ON_GPU if tf_device.startswith("/GPU") else 1)
-    stages: dict[Stage, Network] = {
+    stages: dict[Stage, Network[Any]] = {
         name: Network(
             stage, tuple(_load(weights / m.folder, stage) for m in stage.models), tf_device, size
         )
-        for name, stage in manifest.stages.items()
+        for name, stage in manifest.stages.present().items()
     }
     logger.info("weights %s on %s in %s", manifest.name, tf_device, used_precision)
     return Networks(manifest, stages, tf_device, used_precision)
@@ -108,8 +165,8 @@ def check_files(folder: Path, expected: str) -> None:
         raise WeightsError(f"{folder}: damaged: expected SHA-256 {expected}, got {found}")
 
 
-def _load(folder: Path, stage: StageWeights) -> Any:
-    """The SavedModel's function, image -> output, after a check of its contract."""
+def _load(folder: Path, stage: StageWeights) -> SavedModel:
+    """The SavedModel, after a check of its contract."""
     import tensorflow as tf
 
     try:
@@ -117,18 +174,12 @@ def _load(folder: Path, stage: StageWeights) -> Any:
         signature = model.signatures["serving_default"]
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         raise WeightsError(f"{folder}: cannot be loaded: {error}") from error
-    outputs = signature.structured_outputs
-    channels = outputs["output"].shape[-1] if set(outputs) == {"output"} else None
-    if channels != len(stage.labels):
+    channels = {name: tensor.shape[-1] for name, tensor in signature.structured_outputs.items()}
+    if channels != dict(stage.heads):
         raise WeightsError(
-            f"{folder}: expected one output with {len(stage.labels)} channels, got {outputs}"
+            f"{folder}: expected outputs with channels {dict(stage.heads)}, got {channels}"
         )
-
-    def run(image: Any) -> Any:
-        return signature(image=image)["output"]
-
-    run.model = model  # type: ignore[attr-defined] # the signature does not keep its model alive
-    return run
+    return SavedModel(model, signature)
 
 
 def _set_up(device: Device, precision: Precision) -> tuple[str, str]:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,20 +21,19 @@ from verse_infer.grid import Block
 from verse_infer.labelling import (
     ChainRule,
     LabellingRule,
-    SequenceRule,
     drop_near_ends,
     label_candidates,
 )
-from verse_infer.labelling.bodies import BodyCandidates, find_body_candidates
+from verse_infer.labelling.bodies import find_body_candidates
+from verse_infer.labelling.rules import RuleName
 from verse_infer.landmarks import Heatmaps, find_candidates, predict_heatmaps
 from verse_infer.networks import Networks
 from verse_infer.quality import implausible, uncertain
 from verse_infer.segmentation import segment_vertebrae, voxel_counts
 from verse_infer.spine import SpineRegion, locate_spine, z_range_of
-from verse_infer.weights import StageWeights
+from verse_infer.weights import LandmarkWeights
 
 logger = logging.getLogger(__name__)
-END_MARGIN_MM = 10.0
 #: Padding is at most this, HU; measured air is noisy, so that no plane of it is constant.
 AIR_HU = -900
 
@@ -44,12 +42,12 @@ AIR_HU = -900
 class PipelineOptions:
     """What a user may choose.
 
-    labelling: which rule; None takes the one the weights name.
+    labelling: which rule; None takes the weights' own.
     end_margin_mm: vertebrae nearer to the scan's bottom or top are left out; 0 keeps all; None
-        takes the margin the weights name, or END_MARGIN_MM.
+        takes the weights' own margin.
     """
 
-    labelling: Literal["chain", "sequence"] | None = None
+    labelling: RuleName | None = None
     end_margin_mm: float | None = None
 
 
@@ -101,7 +99,7 @@ class Pipeline:
                 message = f"{outside} of {len(centroids)} centroids outside the scan ignored"
                 flags.append(Flag(FlagCode.CENTROIDS_OUTSIDE, message, outside))
         with timed(seconds, "vertebra segmentation"):
-            mask = segment_vertebrae(ct, found, self.networks["vertebra_segmentation"])
+            mask = segment_vertebrae(ct, found, self.networks.segmentation)
         logger.info("vertebra segmentation: %.1f s", seconds["vertebra segmentation"])
         voxels = voxel_counts(mask)
         flags.extend(_unsegmented(found, voxels))
@@ -112,7 +110,7 @@ class Pipeline:
         self, ct: Ct, seconds: dict[str, float], flags: list[Flag]
     ) -> tuple[SpineRegion | None, tuple[Centroid, ...]]:
         with timed(seconds, "spine localisation"):
-            spine = locate_spine(ct, self.networks["spine_localisation"])
+            spine = locate_spine(ct, self.networks.spine)
         logger.info("spine localisation: %.1f s, %s", seconds["spine localisation"], spine)
         if spine is None:
             flags.append(Flag(FlagCode.NO_SPINE, "no spine found"))
@@ -123,44 +121,30 @@ class Pipeline:
         logger.info("vertebra localisation: %.1f s, %s", seconds["vertebra localisation"], names)
         if not centroids:
             flags.append(Flag(FlagCode.NO_VERTEBRAE, "spine found, but no vertebra"))
-        options = self.networks["vertebra_localisation"].weights.options
-        flags.extend(uncertain(centroids, float(options.get("usual_response", 0.0))))
+        usual = self.networks.landmarks.weights.options.usual_response
+        flags.extend(uncertain(centroids, usual))
         return spine, centroids
 
     def _locate_vertebrae(self, ct: Ct, spine: SpineRegion) -> tuple[Centroid, ...]:
-        network = self.networks["vertebra_localisation"]
-        heatmaps = predict_heatmaps(ct, spine, network)
-        rule = labelling_rule(network.weights, self.options.labelling)
-        candidates = _candidates(heatmaps, network.weights, rule)
+        weights = self.networks.landmarks.weights
+        heatmaps = predict_heatmaps(ct, spine, self.networks.landmarks)
+        rule = weights.options.labelling.chosen(self.options.labelling)
+        candidates = _candidates(heatmaps, weights, rule)
         z_range = z_range_of(ct.lattice)
         labelled = label_candidates(candidates, z_range, rule, spine.z_range)
-        margin = end_margin(network.weights, self.options.end_margin_mm)
+        wanted = self.options.end_margin_mm
+        margin = weights.options.end_margin_mm if wanted is None else wanted
         return drop_near_ends(_inside(ct, labelled), z_range, margin)
 
 
-def labelling_rule(weights: StageWeights, wanted: str | None) -> LabellingRule:
-    """The rule the user wants, else the weights' own, with the weights' numbers for it."""
-    own = weights.options.get("labelling", {})
-    name = wanted or own.get("rule", "chain")
-    numbers = own.get(name, {})
-    return SequenceRule(**numbers) if name == "sequence" else ChainRule(**numbers)
-
-
 def _candidates(
-    heatmaps: Heatmaps, weights: StageWeights, rule: LabellingRule
+    heatmaps: Heatmaps, weights: LandmarkWeights, rule: LabellingRule
 ) -> tuple[Centroid, ...]:
     """Maxima of each heatmap; for the chain rule, bodies where the weights say how to find them."""
-    min_distance = int(weights.options["min_distance"])
-    if isinstance(rule, ChainRule) and "bodies" in weights.options:
-        bodies = BodyCandidates(**weights.options["bodies"])
-        return find_body_candidates(heatmaps, min_distance, bodies)
-    return find_candidates(heatmaps, weights.threshold, min_distance)
-
-
-def end_margin(weights: StageWeights, wanted: float | None) -> float:
-    """The margin the user wants, else the weights' own, else END_MARGIN_MM; mm."""
-    own = weights.options.get("end_margin_mm", END_MARGIN_MM)
-    return float(own if wanted is None else wanted)
+    options = weights.options
+    if isinstance(rule, ChainRule) and options.bodies is not None:
+        return find_body_candidates(heatmaps, options.min_distance, options.bodies)
+    return find_candidates(heatmaps, weights.threshold, options.min_distance)
 
 
 def _inside(ct: Ct, centroids: Sequence[Centroid]) -> tuple[Centroid, ...]:

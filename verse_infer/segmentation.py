@@ -14,7 +14,7 @@ from verse_infer.ct import Centroid, Ct
 from verse_infer.grid import Block, Lattice
 from verse_infer.networks import Network, normalised
 from verse_infer.resampling import bring_back, sample
-from verse_infer.weights import Crop, crop_of
+from verse_infer.weights import Crop, SegmentationWeights, crop_of
 
 Floats = NDArray[np.float32]
 #: Responses are compared as whole numbers up to this: half the memory of float32.
@@ -32,7 +32,9 @@ class Response:
     lattice: Lattice
 
 
-def segment_vertebrae(ct: Ct, centroids: Sequence[Centroid], network: Network) -> NDArray[np.uint8]:
+def segment_vertebrae(
+    ct: Ct, centroids: Sequence[Centroid], network: Network[SegmentationWeights]
+) -> NDArray[np.uint8]:
     """VerSe labels on the CT's grid, z, y, x; 0 is background."""
     responses = vertebra_responses(ct, centroids, network)
     return merged(responses, ct.lattice, network.weights.threshold)
@@ -56,7 +58,7 @@ def merged(responses: Iterable[Response], lattice: Lattice, threshold: float) ->
 
 
 def vertebra_responses(
-    ct: Ct, centroids: Sequence[Centroid], network: Network
+    ct: Ct, centroids: Sequence[Centroid], network: Network[SegmentationWeights]
 ) -> Iterator[Response]:
     """Responses in the order of the centroids, without those to which there is none.
 
@@ -73,7 +75,7 @@ def vertebra_responses(
 
 
 def _outputs(
-    ct: Ct, groups: Sequence[list[Centroid]], network: Network
+    ct: Ct, groups: Sequence[list[Centroid]], network: Network[SegmentationWeights]
 ) -> Iterator[tuple[list[Centroid], Floats]]:
     """Each group with what the network says of its crops."""
     crops = one_ahead(vertebra_crops(ct, group, network) for group in groups)
@@ -81,28 +83,32 @@ def _outputs(
         yield group, network.run_batch(images)
 
 
-def _groups(centroids: Sequence[Centroid], network: Network) -> list[list[Centroid]]:
+def _groups(
+    centroids: Sequence[Centroid], network: Network[SegmentationWeights]
+) -> list[list[Centroid]]:
     """Neighbours whose crops have the same shape, as many as go through the network at a time."""
     crops = network.weights.crops
     same = (list(g) for _, g in itertools.groupby(centroids, lambda c: crop_of(crops, c.label)))
     return [g[i : i + network.batch] for g in same for i in range(0, len(g), network.batch)]
 
 
-def crop_lattice(centroid: Centroid, network: Network) -> Lattice:
+def crop_lattice(centroid: Centroid, network: Network[SegmentationWeights]) -> Lattice:
     """What the network sees of one vertebra; most of it lies behind the centre of its body."""
     crop = crop_of(network.weights.crops, centroid.label)
     middle = np.add(centroid.point, crop.offset_mm).tolist()
     return Lattice.centred(middle, network.weights.spacing_mm, crop.size)
 
 
-def vertebra_crops(ct: Ct, centroids: Sequence[Centroid], network: Network) -> Floats:
+def vertebra_crops(
+    ct: Ct, centroids: Sequence[Centroid], network: Network[SegmentationWeights]
+) -> Floats:
     """The network's inputs, CT and marker of each vertebra; (n, z, y, x, 2).
 
     centroids: one or more, of vertebrae with the same crop.
     """
     weights = network.weights
     crop = crop_of(weights.crops, centroids[0].label)
-    marker = _marker(crop, weights.spacing_mm, float(weights.options["centroid_sigma"]))
+    marker = _marker(crop, weights.spacing_mm, weights.options.centroid_sigma)
     images = np.empty((len(centroids), *marker.shape, 2), np.float32)
     images[..., 1] = marker
     for image, centroid in zip(images, centroids, strict=True):

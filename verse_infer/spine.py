@@ -10,6 +10,7 @@ from verse_infer.ct import Ct
 from verse_infer.grid import Lattice
 from verse_infer.networks import Network, normalised
 from verse_infer.resampling import sample
+from verse_infer.weights import SpineWeights
 
 Floats = NDArray[np.float32]
 #: Separate pieces of the heatmap (a spine interrupted by metal) count if they weigh at least this
@@ -30,26 +31,26 @@ class SpineRegion:
     height: float
 
 
-def locate_spine(ct: Ct, network: Network) -> SpineRegion | None:
+def locate_spine(ct: Ct, network: Network[SpineWeights]) -> SpineRegion | None:
     """The region of the spine, or None where there is none to be seen."""
     lattice = coarse_lattice(ct.lattice, network)
     hu = sample(ct, lattice, network.weights.smoothing_mm)
     heatmap = network(normalised(hu, network.weights.intensity_divisor)[..., None])[..., 0]
     threshold, options = network.weights.threshold, network.weights.options
     scan_z_range = z_range_of(ct.lattice)
-    if options.get("whole_scan"):
+    if options.whole_scan or options.z_margin_mm is None:
         return whole_scan_region(heatmap, lattice, threshold=threshold, scan_z_range=scan_z_range)
     return region_of_heatmap(
         heatmap,
         lattice,
         threshold=threshold,
-        margin_mm=float(options["z_margin_mm"]),
+        margin_mm=options.z_margin_mm,
         scan_z_range=scan_z_range,
-        least_height=float(options.get("least_height", 0.0)),
+        least_height=options.least_height,
     )
 
 
-def coarse_lattice(scan: Lattice, network: Network) -> Lattice:
+def coarse_lattice(scan: Lattice, network: Network[SpineWeights]) -> Lattice:
     """Axis-aligned lattice around the whole scan, centred on it, sizes divisible by 16.
 
     At least input_size, as the papers pad every scan to one size; networks with instance

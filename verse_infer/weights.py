@@ -1,165 +1,291 @@
 """weights/manifest.json: which networks a weights folder holds, and what belongs to each of them.
 
 Everything that goes with trained weights rather than with the user's wishes stands here: spacing,
-preprocessing, thresholds, labelling rule. So `--weights DIR` alone reproduces a method.
+preprocessing, thresholds, labelling rule. So `--weights DIR` alone reproduces a method. The structures
+below are the file's form: whatever stands in it must be known here, and is refused with its path else.
 
 A lumbar vertebra fills a crop that a cervical one would leave mostly empty, and a network's time is
 that of its voxels. So the manifest may name smaller crops for smaller vertebrae.
 """
 
 import hashlib
-import json
-import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
 
 from verse_infer.anatomy import LABELS
 from verse_infer.errors import WeightsError
+from verse_infer.labelling.rules import BodyCandidates, Labelling, NotNegative
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"
-Stage = Literal["spine_localisation", "vertebra_localisation", "vertebra_segmentation"]
+#: The weights of this project, beside its packages.
+BUNDLED_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+Stage = Literal[
+    "spine_localisation",
+    "vertebra_localisation",
+    "vertebra_segmentation",
+    "vertebra_identification",
+]
+#: The stages of the method, all of which a weights folder has; others it may have.
 STAGES: tuple[Stage, ...] = (
     "spine_localisation",
     "vertebra_localisation",
     "vertebra_segmentation",
 )
-#: Options that a stage cannot do without; the margin only where whole_scan does not replace it.
-_NEEDED_OPTIONS: Mapping[Stage, tuple[str, ...]] = {
-    "spine_localisation": ("z_margin_mm",),
-    "vertebra_localisation": ("tile_overlap", "min_distance"),
-    "vertebra_segmentation": ("centroid_sigma",),
-}
-Size = tuple[int, int, int]
+#: How the stages work together: as in Payer et al. 2020.
+Strategy = Literal["payer"]
+#: The name of the output of a network that has one only.
+OUTPUT = "output"
+
+Positive = Annotated[float, Meta(ge=1e-3)]
+Channels = Annotated[int, Meta(ge=1)]
+Voxels = Annotated[int, Meta(ge=16, multiple_of=16)]
+#: Voxels along x, y, z; networks halve them four times.
+Size = tuple[Voxels, Voxels, Voxels]
+#: LPS mm.
 Offset = tuple[float, float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Crop:
+class Crop(Struct, frozen=True, forbid_unknown_fields=True):
     """size: voxels along x, y, z. offset_mm: its middle from the centroid, LPS.
 
     labels: VerSe labels of the vertebrae it is for; empty for all that no other crop is for.
     """
 
-    size: Size
+    size: Size = msgspec.field(name="input_size")
     offset_mm: Offset = (0.0, 0.0, 0.0)
     labels: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFolder:
+class ModelFolder(Struct, frozen=True, forbid_unknown_fields=True):
     """One SavedModel: its folder relative to the manifest, and the checksum of its files."""
 
     folder: str
-    sha256: str
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+    def __post_init__(self) -> None:
+        """A folder elsewhere is none of the weights."""
+        path = PurePosixPath(self.folder)
+        if path.is_absolute() or not path.parts or ".." in path.parts:
+            raise ValueError(f"folder: expected a folder below the manifest's, got {self.folder!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class StageWeights:
-    """What one stage needs to know of its networks.
+class SpineOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the spine's region follows from the heatmap of stage 1.
 
-    models: averaged if several. spacing_mm: isotropic. input_size: x, y, z voxels of one call
-    (a tile of stage 2, a crop of stage 3), each divisible by 16.
-    smoothing_mm: Gaussian applied to the CT before sampling. intensity_divisor: HU are divided by
-    it and clamped to [-1, 1]. threshold: least height of a heatmap that counts, or least response
-    of a vertebra's voxel. labels: VerSe label of each output channel; (0,) where it is not a vertebra.
-    options: numbers of this stage alone, such as tile_overlap or centroid_sigma.
+    whole_scan: it is the whole scan along z, as published; else what rises above the threshold and
+    z_margin_mm at both ends. least_height: there is no spine where the heatmap's maximum is below it.
     """
 
-    models: tuple[ModelFolder, ...]
-    spacing_mm: float
-    input_size: tuple[int, int, int]
-    smoothing_mm: float
-    intensity_divisor: float
-    threshold: float
+    whole_scan: bool = False
+    z_margin_mm: NotNegative | None = None
+    least_height: NotNegative = 0.0
+
+    def __post_init__(self) -> None:
+        """Without a margin there is no end."""
+        if self.z_margin_mm is None and not self.whole_scan:
+            raise ValueError("z_margin_mm: expected a number, as whole_scan is false, got none")
+
+
+class LandmarkOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How heatmaps are made of tiles, and named vertebrae of heatmaps.
+
+    tile_overlap: voxels along z. tile_merging: see predict_tiled. whole_tiles: the network knows no
+    other size than a tile's. min_distance: voxels, see find_candidates. usual_response: median of the
+    vertebrae's maxima below which scans that these weights can read do not fall; 0: not known.
+    end_margin_mm: vertebrae nearer to the scan's top or bottom are left out. bodies: how the chain
+    rule's candidates are found; None: maxima of each heatmap.
+    """
+
+    tile_overlap: Annotated[int, Meta(ge=0)]
+    min_distance: Annotated[int, Meta(ge=1)]
+    tile_merging: Literal["max", "mean"] = "max"
+    whole_tiles: bool = False
+    usual_response: NotNegative = 0.0
+    end_margin_mm: NotNegative = 10.0
+    bodies: BodyCandidates | None = None
+    labelling: Labelling = Labelling()
+
+
+class SegmentationOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the network of stage 3 sees of a vertebra.
+
+    centroid_sigma: of the Gaussian that marks it, voxels. crop_offset_mm: middle of the crop from the
+    centroid, LPS. crops: other crops for the vertebrae they name.
+    """
+
+    centroid_sigma: Annotated[float, Meta(gt=0)]
+    crop_offset_mm: Offset = (0.0, 0.0, 0.0)
+    crops: tuple[Crop, ...] = ()
+
+    def __post_init__(self) -> None:
+        """No vertebra has two crops."""
+        for number, crop in enumerate(self.crops):
+            if not crop.labels:
+                raise ValueError(f"crops[{number}].labels: expected at least one, got none")
+        named = [label for crop in self.crops for label in crop.labels]
+        if not set(named) <= set(LABELS) or len(set(named)) != len(named):
+            raise ValueError(f"crops: labels must be distinct and of {LABELS}, got {named}")
+
+
+class StageWeights(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every stage says of its networks.
+
+    models: averaged if several. spacing_mm: isotropic. input_size: x, y, z voxels of one call
+    (a tile of stage 2, a crop of stage 3).
+    smoothing_mm: Gaussian applied to the CT before sampling. intensity_divisor: HU are divided by
+    it and clamped to [-1, 1]. threshold: least height of a heatmap that counts, or least response
+    of a vertebra's voxel. comments: why the numbers are what they are, for people.
+    """
+
+    models: Annotated[tuple[ModelFolder, ...], Meta(min_length=1)]
+    spacing_mm: Positive
+    input_size: Size
+    smoothing_mm: NotNegative
+    intensity_divisor: Positive
+    threshold: NotNegative
+    comments: tuple[str, ...] = ()
+
+    @property
+    def heads(self) -> Mapping[str, int]:
+        """Channels of each of a network's outputs, by name."""
+        return {OUTPUT: 1}
+
+    @property
+    def input_sizes(self) -> tuple[Size, ...]:
+        """All sizes that a network of the stage is usually given."""
+        return (self.input_size,)
+
+    @property
+    def channels(self) -> int:
+        """Of the networks' input."""
+        return 1
+
+
+class SpineWeights(StageWeights, frozen=True, kw_only=True):
+    """Stage 1: one heatmap of the spine's centre line."""
+
+    options: SpineOptions
+
+
+class LandmarkWeights(StageWeights, frozen=True, kw_only=True):
+    """Stage 2: one heatmap per vertebra. labels: their VerSe labels, in the order of the channels."""
+
     labels: tuple[int, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: LandmarkOptions
+
+    def __post_init__(self) -> None:
+        """Labels are vertebrae, and tiles move on."""
+        labels, tile = self.labels, self.input_size[2]
+        if not labels or not set(labels) <= set(LABELS) or len(set(labels)) != len(labels):
+            raise ValueError(f"labels: expected distinct ones of {LABELS}, got {labels}")
+        if self.options.tile_overlap >= tile:
+            overlap = self.options.tile_overlap
+            raise ValueError(f"options.tile_overlap: expected less than {tile}, got {overlap}")
+
+    @property
+    def heads(self) -> Mapping[str, int]:
+        """One channel per label."""
+        return {OUTPUT: len(self.labels)}
+
+
+class SegmentationWeights(StageWeights, frozen=True, kw_only=True):
+    """Stage 3: the response of one vertebra, of its CT crop and a marker."""
+
+    options: SegmentationOptions
+
+    def __post_init__(self) -> None:
+        """Every crop holds its centroid."""
+        self._check("options.crop_offset_mm", self.crops[-1])
+        for number, crop in enumerate(self.options.crops):
+            self._check(f"options.crops[{number}].offset_mm", crop)
+
+    def _check(self, field: str, crop: Crop) -> None:
+        reach = [self.spacing_mm * (n - 1) / 2 for n in crop.size]
+        if any(abs(o) > r for o, r in zip(crop.offset_mm, reach, strict=True)):
+            raise ValueError(f"{field}: expected within ±{reach}, got {list(crop.offset_mm)}")
 
     @property
     def crops(self) -> tuple[Crop, ...]:
-        """What stage 3 sees of a vertebra: see crop_of; the last has input_size."""
-        return crops_from(self.options, self.input_size, self.spacing_mm)
+        """What the network sees of a vertebra: see crop_of; the last has input_size."""
+        return *self.options.crops, Crop(self.input_size, self.options.crop_offset_mm)
+
+    @property
+    def input_sizes(self) -> tuple[Size, ...]:
+        """Those of all crops."""
+        return tuple(dict.fromkeys(crop.size for crop in self.crops))
+
+    @property
+    def channels(self) -> int:
+        """CT and marker."""
+        return 2
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class IdentificationWeights(StageWeights, frozen=True, kw_only=True):
+    """A stage that says more of each vertebra. outputs: channels of each of its outputs, by name."""
+
+    outputs: Annotated[dict[str, Channels], Meta(min_length=1)]
+
+    @property
+    def heads(self) -> Mapping[str, int]:
+        """The outputs."""
+        return self.outputs
+
+
+class Stages(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What a weights folder holds of each stage; None: it has none of it."""
+
+    spine_localisation: SpineWeights
+    vertebra_localisation: LandmarkWeights
+    vertebra_segmentation: SegmentationWeights
+    vertebra_identification: IdentificationWeights | None = None
+
+    def present(self) -> dict[Stage, StageWeights]:
+        """Those that it holds, in the order of the stages."""
+        found = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: stage for name, stage in found.items() if stage is not None}  # type: ignore[misc]
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A weights folder's content. facts: training data, date, scores and licences, for people."""
 
+    schema_version: Literal[2] = 2
     name: str
-    stages: Mapping[Stage, StageWeights]
-    facts: Mapping[str, Any]
+    strategy: Strategy = "payer"
+    stages: Stages
+    facts: dict[str, Any] = {}
 
 
 def read_manifest(weights: Path) -> Manifest:
-    """Read and check weights/manifest.json; WeightsError says what is missing or wrong."""
+    """Read and check weights/manifest.json; WeightsError says what is missing or wrong, and where."""
     path = weights / MANIFEST_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
         raise WeightsError(
             f"{path}: no such file; expected a folder with {MANIFEST_NAME}"
         ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
         raise WeightsError(f"{path}: cannot be read as JSON: {error}") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
-        raise WeightsError(f"{path}: expected schema_version {SCHEMA_VERSION}, got {version!r}")
+    if version not in (1, SCHEMA_VERSION):
+        raise WeightsError(
+            f"{path}: expected schema_version {SCHEMA_VERSION} (or 1), got {version!r}"
+        )
     try:
-        stages = {stage: _stage(stage, content["stages"][stage]) for stage in STAGES}
-        return Manifest(str(content["name"]), stages, dict(content.get("facts", {})))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise WeightsError(f"{path}: entry missing or wrong: {error!r}") from error
+        return msgspec.convert(_of_version_2(content), Manifest)
+    except msgspec.ValidationError as error:
+        raise WeightsError(f"{path}: {_with_whole_path(str(error))}") from error
 
 
-def _stage(stage: Stage, entry: Mapping[str, Any]) -> StageWeights:
-    size = checked_size(entry["input_size"], stage)
-    labels = tuple(int(label) for label in entry["labels"])
-    allowed = LABELS if stage == "vertebra_localisation" else (0,)
-    if not labels or not set(labels) <= set(allowed) or len(set(labels)) != len(labels):
-        raise ValueError(f"{stage}: labels must be distinct and of {allowed}, got {labels}")
-    models = tuple(ModelFolder(str(m["folder"]), str(m["sha256"])) for m in entry["models"])
-    if not models:
-        raise ValueError(f"{stage}: at least one model is needed")
-    options = dict(entry.get("options", {}))
-    replaced = {"z_margin_mm"} if options.get("whole_scan") else set()
-    missing = [
-        option for option in _NEEDED_OPTIONS[stage] if option not in options.keys() | replaced
-    ]
-    if missing:
-        raise ValueError(f"{stage}: expected the options {missing} too, got {options}")
-    spacing = _number(stage, entry, "spacing_mm", least=1e-3)
-    merging = options.get("tile_merging", "max")
-    if merging not in ("max", "mean"):
-        raise ValueError(f"{stage}: tile_merging must be max or mean, got {merging!r}")
-    crops_from(options, size, spacing)
-    return StageWeights(
-        models=models,
-        spacing_mm=spacing,
-        input_size=size,
-        smoothing_mm=_number(stage, entry, "smoothing_mm"),
-        intensity_divisor=_number(stage, entry, "intensity_divisor", least=1e-3),
-        threshold=_number(stage, entry, "threshold"),
-        labels=labels,
-        options=options,
-    )
-
-
-def _number(stage: Stage, entry: Mapping[str, Any], key: str, least: float = 0.0) -> float:
-    value = float(entry[key])
-    if not (math.isfinite(value) and value >= least):
-        raise ValueError(f"{stage}: {key} must be a finite number of at least {least}, got {value}")
-    return value
-
-
-def folder_checksum(folder: Path) -> str:
-    """SHA-256 over names and contents of all files below a folder, in the order of their names."""
-    total = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        total.update(hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()
+def as_json(manifest: Manifest) -> str:
+    """The file's text, every number written out, so that defaults of later versions change nothing."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=1).decode() + "\n"
 
 
 def crop_of(crops: Sequence[Crop], label: int) -> Crop:
@@ -167,47 +293,38 @@ def crop_of(crops: Sequence[Crop], label: int) -> Crop:
     return next((crop for crop in crops if label in crop.labels), crops[-1])
 
 
-def checked_size(size: Any, whose: str) -> Size:
-    """x, y, z voxels that a network takes; ValueError with the name of what they belong to."""
-    checked = tuple(int(n) for n in size)
-    if len(checked) != 3 or any(n <= 0 or n % 16 for n in checked):
-        raise ValueError(f"{whose}: input_size must be three multiples of 16, got {checked}")
-    return checked[0], checked[1], checked[2]
+def folder_checksum(folder: Path) -> str:
+    """SHA-256 over names and contents of all files below a folder, in the order of their names."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
 
 
-def crops_from(options: Mapping[str, Any], size: Size, spacing_mm: float) -> tuple[Crop, ...]:
-    """The crops of a manifest's options crops and crop_offset_mm; the last is for all other labels.
-
-    ValueError where a centroid would lie outside its crop, or a label has two.
-    """
-    whole = Crop(size, _checked_offset(options.get("crop_offset_mm", (0, 0, 0)), size, spacing_mm))
-    crops = tuple(_crop(entry, spacing_mm) for entry in options.get("crops", ()))
-    named = [label for crop in crops for label in crop.labels]
-    if not set(named) <= set(LABELS) or len(set(named)) != len(named):
-        raise ValueError(f"crops: labels must be distinct and of {LABELS}, got {named}")
-    return *crops, whole
-
-
-def as_options(crops: Sequence[Crop]) -> list[dict[str, Any]]:
-    """What crops_from reads from the option crops."""
-    return [
-        {"labels": list(c.labels), "input_size": list(c.size), "offset_mm": list(c.offset_mm)}
-        for c in crops
-    ]
+def _of_version_2(content: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 differs only in that stages 1 and 3 have labels too, always [0]."""
+    if content["schema_version"] == SCHEMA_VERSION:
+        return content
+    converted = {**content, "schema_version": SCHEMA_VERSION}
+    if isinstance(stages := content.get("stages"), dict):
+        converted["stages"] = {
+            name: stage if name == "vertebra_localisation" else _without_labels(stage)
+            for name, stage in stages.items()
+        }
+    return converted
 
 
-def _crop(entry: Mapping[str, Any], spacing_mm: float) -> Crop:
-    labels = tuple(int(label) for label in entry["labels"])
-    if not labels:
-        raise ValueError("crops: expected labels in each")
-    size = checked_size(entry["input_size"], "crops")
-    return Crop(size, _checked_offset(entry["offset_mm"], size, spacing_mm), labels)
+def _without_labels(stage: Any) -> Any:
+    if not isinstance(stage, dict) or stage.get("labels") != [0]:
+        return stage
+    return {key: value for key, value in stage.items() if key != "labels"}
 
 
-def _checked_offset(offset: Any, size: Size, spacing_mm: float) -> Offset:
-    """The centroid must lie in the crop; three numbers, LPS mm."""
-    reach = [spacing_mm * (n - 1) / 2 for n in size]
-    if len(offset) != 3 or not all(abs(o) <= r for o, r in zip(offset, reach, strict=True)):
-        raise ValueError(f"crop_offset_mm must be three numbers within ±{reach}, got {offset}")
-    x, y, z = (float(o) for o in offset)
-    return x, y, z
+def _with_whole_path(message: str) -> str:
+    """The path that a check of several fields states, appended to that of the fields' structure."""
+    own = re.fullmatch(r"(?P<field>[\w.\[\]]+): (?P<said>.*?)(?: - at `(?P<place>.*)`)?", message)
+    if own is None:
+        return message
+    return f"{own['said']} - at `{own['place'] or '$'}.{own['field']}`"

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from tests.helpers.fake_networks import fake_networks
 from verse_bench.paths import (
@@ -56,7 +57,7 @@ def test_both_ways_give_the_same_mask_and_centroids():
 def with_tiles(found):
     """Tiles long enough for the published overlap."""
     network = found["vertebra_localisation"]
-    weights = replace(network.weights, input_size=(16, 16, 100))
+    weights = structs.replace(network.weights, input_size=(16, 16, 100))
     stages = {**found.stages, "vertebra_localisation": replace(network, weights=weights)}
     return replace(found, stages=stages)
 

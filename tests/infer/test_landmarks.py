@@ -1,11 +1,9 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.fake_networks import STAGE_WEIGHTS
+from tests.helpers.fake_networks import STAGE_WEIGHTS, weights_with
 from verse_infer.grid import Lattice
 from verse_infer.landmarks import Heatmaps, find_candidates, lattice_along
 from verse_infer.spine import SpineRegion
@@ -71,8 +69,7 @@ def test_lattice_along_the_spine_is_of_16_slices_or_of_whole_tiles(length_mm, sl
     region = SpineRegion((5.0, -3.0), (-20.0, length_mm - 20.0), 1.0)
     lattice = lattice_along(region, weights)
     assert lattice.size == (48, 48, slices)
-    options = {**weights.options, "whole_tiles": True}
-    lattice = lattice_along(region, replace(weights, options=options))
+    lattice = lattice_along(region, weights_with(weights, whole_tiles=True))
     assert lattice.size == (48, 48, whole)
     middle = lattice.point(np.array([23.5, 23.5, (whole - 1) / 2]))
     assert middle == pytest.approx((5.0, -3.0, length_mm / 2 - 20.0))

@@ -3,18 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.helpers.fake_networks import STAGE_WEIGHTS
+from tests.helpers.fake_networks import network_with
 from tests.helpers.marked_ct import GRID, LEVELS, marked_ct, networks
 from verse_infer.anatomy import label_of
 from verse_infer.ct import Centroid
 from verse_infer.flags import FlagCode
-from verse_infer.labelling import ChainRule, SequenceRule
-from verse_infer.pipeline import (
-    Pipeline,
-    PipelineOptions,
-    end_margin,
-    labelling_rule,
-)
+from verse_infer.labelling import ChainRule, Labelling, SequenceRule
+from verse_infer.pipeline import Pipeline, PipelineOptions
+
+LOCALISATION = "vertebra_localisation"
 
 
 def test_a_scan_goes_through_all_stages():
@@ -48,10 +45,15 @@ def test_vertebrae_near_the_ends_are_dropped_by_the_margin():
 
 
 def test_the_users_margin_wins_over_the_weights():
-    weights = STAGE_WEIGHTS["vertebra_localisation"]
-    own = replace(weights, options={**weights.options, "end_margin_mm": 0.0})
-    assert [end_margin(weights, None), end_margin(own, None)] == [10.0, 0.0]
-    assert [end_margin(weights, 0.0), end_margin(own, 3.0)] == [0.0, 3.0]
+    def found(weights_margin, users_margin):
+        found = networks()
+        stages = {**found.stages}
+        stages[LOCALISATION] = network_with(found[LOCALISATION], end_margin_mm=weights_margin)
+        options = PipelineOptions(end_margin_mm=users_margin)
+        return len(Pipeline(replace(found, stages=stages), options).run(marked_ct()).centroids)
+
+    assert [found(10.0, None), found(45.0, None)] == [3, 2]
+    assert [found(45.0, 0.0), found(0.0, 45.0)] == [3, 2]
 
 
 def test_given_centroids_replace_the_first_two_stages():
@@ -65,6 +67,7 @@ def test_given_centroids_replace_the_first_two_stages():
 
 
 def test_the_users_rule_wins_over_the_weights():
-    weights = STAGE_WEIGHTS["vertebra_localisation"]
-    assert labelling_rule(weights, None) == ChainRule()
-    assert labelling_rule(weights, "sequence") == SequenceRule()
+    own = Labelling(rule="chain", chain=ChainRule(bias=1.0), sequence=SequenceRule(threshold=0.5))
+    assert own.chosen() == own.chosen("chain") == ChainRule(bias=1.0)
+    assert own.chosen("sequence") == SequenceRule(threshold=0.5)
+    assert Labelling(rule="sequence").chosen() == SequenceRule()

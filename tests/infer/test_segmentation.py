@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.helpers.fake_networks import fake_network
+from tests.helpers.fake_networks import fake_network, network_with
 from tests.helpers.itk_resampling import itk_image, itk_resample
 from verse_infer.ct import Centroid, Ct
 from verse_infer.grid import Lattice
@@ -14,7 +14,7 @@ from verse_infer.segmentation import (
     segment_vertebrae,
     voxel_counts,
 )
-from verse_infer.weights import Crop, as_options
+from verse_infer.weights import Crop
 
 GRID = Lattice((-40.0, -40.0, -60.0), (0.8, 1.0, 1.5), (100, 80, 80))
 
@@ -152,8 +152,7 @@ def test_every_vertebra_is_seen_in_the_crop_of_its_label_and_segmented_where_it_
 
     network = replace(fake_network("vertebra_segmentation", answer), batch=batch)
     small = Crop((48, 32, 32), (0.0, 3.0, -2.0), labels=(20, 22))
-    options = {**network.weights.options, "crops": as_options([small])}
-    network = replace(network, weights=replace(network.weights, options=options))
+    network = network_with(network, crops=(small,))
     points = [(-20.0, 0.0, 40.0), (0.0, 0.0, 15.0), (3.3, -4.2, -15.0), (20.0, 0.0, -40.0)]
     given = [Centroid(label, p) for label, p in zip((20, 22, 21, 23), points, strict=True)]
     mask = segment_vertebrae(ct(), given, network)
@@ -173,8 +172,7 @@ def test_a_crop_beside_the_centroid_marks_and_segments_the_vertebra_where_it_is(
         return (image[..., 1] > np.exp(-0.5 * (9.0 / 3.0) ** 2)).astype(np.float32)[..., None]
 
     network = fake_network("vertebra_segmentation", answer)
-    options = {**network.weights.options, "crop_offset_mm": [2.0, 8.0, -3.0]}
-    network = replace(network, weights=replace(network.weights, options=options))
+    network = network_with(network, crop_offset_mm=(2.0, 8.0, -3.0))
     centre = (3.3, -4.2, 1.7)
     centroid = Centroid(20, centre)
     assert np.allclose(crop_lattice(centroid, network).corners().mean(axis=0), (5.3, 3.8, -1.3))

@@ -1,9 +1,7 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from tests.helpers.fake_networks import fake_network
+from tests.helpers.fake_networks import fake_network, network_with
 from verse_infer.ct import Ct
 from verse_infer.grid import Lattice
 from verse_infer.spine import (
@@ -81,8 +79,7 @@ def test_the_weights_choose_the_whole_scan():
     lattice = Lattice((0.0, 0.0, 0.0), (8.0, 8.0, 8.0), (16, 16, 32))
     ct = Ct(np.zeros(lattice.shape, np.int16), lattice)
     network = fake_network("spine_localisation", np.ones_like)
-    options = {**network.weights.options, "whole_scan": True}
-    network = replace(network, weights=replace(network.weights, options=options))
+    network = network_with(network, whole_scan=True)
     found = locate_spine(ct, network)
     assert found.centre_xy == pytest.approx((60.0, 60.0))
     assert found.z_range == (0.0, 248.0)

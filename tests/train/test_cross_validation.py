@@ -43,7 +43,8 @@ def test_more_folds_than_patients_are_refused(tmp_path):
 def plan(tmp_path, monkeypatch, in_process):
     del in_process
     for stage, config in CONFIGS["compact"].items():
-        small = replace(config, size="least", sample_size=(16, 16, 16))
+        crops = {"crop_offset_mm": (0.0, 0.0, 0.0), "small_crops": ()}
+        small = replace(config, size="least", sample_size=(16, 16, 16), **crops)
         monkeypatch.setitem(CONFIGS["compact"], stage, small)
     names = ("one", "two", "three")
     for stage in STAGES:

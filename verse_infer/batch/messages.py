@@ -8,13 +8,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from verse_infer.batch.case import CaseOptions
 from verse_infer.batch.discovery import Case
 from verse_infer.batch.report import CaseReport
 from verse_infer.files.verse import OutputNames
 from verse_infer.flags import flag_from
+from verse_infer.labelling.rules import RuleName
 from verse_infer.networks import Device, Precision
 
 
@@ -26,7 +27,7 @@ class WorkerSetup:
     case_options: CaseOptions
     device: Device = "auto"
     precision: Precision = "auto"
-    labelling: Literal["chain", "sequence"] | None = None
+    labelling: RuleName | None = None
     end_margin_mm: float | None = None
     verbose: bool = False
 

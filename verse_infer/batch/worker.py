@@ -5,6 +5,7 @@ native code, the time limit - costs one case.
 """
 
 import ctypes
+import hashlib
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ from verse_infer.errors import VerseError
 from verse_infer.logs import set_up_logging
 from verse_infer.networks import load_networks
 from verse_infer.pipeline import Pipeline, PipelineOptions
+from verse_infer.weights import MANIFEST_NAME
 
 Load = Callable[[WorkerSetup], tuple[Runner, Ready]]
 #: Linux's prctl(2): the signal to receive when the parent dies.
@@ -59,9 +61,11 @@ def load_pipeline(setup: WorkerSetup) -> tuple[Runner, Ready]:
     networks = load_networks(setup.weights, setup.device, setup.precision)
     checksums = {
         model.folder: model.sha256
-        for stage in networks.manifest.stages.values()
+        for stage in networks.manifest.stages.present().values()
         for model in stage.models
     }
+    manifest = (setup.weights / MANIFEST_NAME).read_bytes()
+    checksums[MANIFEST_NAME] = hashlib.sha256(manifest).hexdigest()
     pipeline = Pipeline(networks, PipelineOptions(setup.labelling, setup.end_margin_mm))
     return pipeline, Ready(checksums, networks.device, networks.precision)
 

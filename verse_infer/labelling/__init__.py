@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from verse_infer.ct import Centroid
-from verse_infer.labelling.chain import ChainRule, label_by_chain
-from verse_infer.labelling.sequence import SequenceRule, label_by_sequence
+from verse_infer.labelling.chain import label_by_chain
+from verse_infer.labelling.rules import ChainRule, Labelling, LabellingRule, SequenceRule
+from verse_infer.labelling.sequence import label_by_sequence
 
 __all__ = [
     "ChainRule",
+    "Labelling",
     "LabellingRule",
     "SequenceRule",
     "drop_near_ends",
@@ -15,8 +17,6 @@ __all__ = [
     "label_by_sequence",
     "label_candidates",
 ]
-
-LabellingRule = SequenceRule | ChainRule
 
 
 def label_candidates(
@@ -36,7 +36,7 @@ def label_candidates(
 
 
 def drop_near_ends(
-    centroids: Sequence[Centroid], z_range: tuple[float, float], margin_mm: float = 10.0
+    centroids: Sequence[Centroid], z_range: tuple[float, float], margin_mm: float
 ) -> tuple[Centroid, ...]:
     """Without the centroids nearer than margin_mm to the scan's bottom or top.
 

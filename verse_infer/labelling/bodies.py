@@ -7,42 +7,15 @@ answers there; the labelling rule decides which it is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from verse_infer.ct import Centroid
+from verse_infer.labelling.rules import BodyCandidates
 from verse_infer.landmarks import Heatmaps, find_candidates
 
 #: Label of the sum of all heatmaps; no vertebra has it.
 ANY = 0
-
-
-@dataclass(frozen=True, slots=True)
-class BodyCandidates:
-    """How bodies are found; the weights' numbers, as they depend on how sharp the heatmaps are.
-
-    threshold: a maximum of the sum of all heatmaps above it is a body.
-    faint_share, faint_total: where all bodies of a scan are faint, those above this share of the
-        median of the five surest, but not below half the threshold, are bodies if together they
-        exceed faint_total: a spine that the network is unsure of, not a few maxima beside one. With
-        a share of 0 the threshold alone decides.
-    sure_threshold: where not even the surest body exceeds it, none counts unless all together
-        exceed faint_total; 0 where a single faint body may count.
-    body_distance_mm: of bodies nearer than this the highest counts; overlapping tiles that disagree
-        make two of one. The nearest neighbours of 141 VerSe scans are 10.8 mm apart.
-    lone_threshold, lone_distance_mm: where bodies are so close that the sum joins them, a single
-        heatmap's maximum above lone_threshold and further than lone_distance_mm from all bodies is
-        a candidate, too.
-    """
-
-    threshold: float = 0.3
-    faint_share: float = 0.0
-    faint_total: float = 2.0
-    sure_threshold: float = 0.0
-    body_distance_mm: float = 10.0
-    lone_threshold: float = 0.25
-    lone_distance_mm: float = 8.0
 
 
 def find_body_candidates(

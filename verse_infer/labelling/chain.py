@@ -13,11 +13,12 @@ where a step is somewhat unusual.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from verse_infer.anatomy import (
@@ -30,55 +31,7 @@ from verse_infer.anatomy import (
 )
 from verse_infer.ct import Centroid
 from verse_infer.labelling.paths import FloatArray, Layer, best_path, steps
-
-
-@dataclass(frozen=True, slots=True)
-class ChainRule:
-    """Numbers of the chain model; the first four as published for VerSe 2020.
-
-    The limits and response_floor are additions; ChainRule(max_deviation=inf, min_distance_mm=0,
-    max_missing=0) is the published formula, but for z, which always decreases.
-
-    threshold: candidates need a response above it.
-    weight: λ, share of the heatmaps against the geometry.
-    bias: b, reward of every vertebra on the path.
-    neighbour_factor: factor on the response of candidates borrowed from the previous or next
-        vertebra of the same type.
-    max_deviation: a step must not deviate from its mean vector by this many of its lengths; b would
-        outweigh the P of any step up to 1.3 and join false maxima at the ends. The largest
-        deviation between true neighbours of the 141 scans is 0.95.
-    min_distance_mm: nearer maxima of two heatmaps belong to the same vertebra, which would
-        otherwise come twice at an end, as b outweighs P = −(1 − λ) of a zero step. The nearest
-        true neighbours of those scans are 10.8 mm apart.
-    max_missing: so many vertebrae in a row may lack a usable candidate. With 0, as published, one
-        such vertebra cuts the chain or shifts the labels beyond it.
-    response_floor: h below it counts as nothing, and U takes λ (1 − log(h + floor) / log floor)
-        instead of λ h: 0 at h = 0, about λ at h = 1. So a name is all but excluded where its
-        heatmap is near zero, whatever the geometry, and 0.4 against 0.6 decides little. 0: λ h.
-    rarity_weight: a step that only rare anatomy has (anatomy.RARE_STEPS) costs this times the
-        negative logarithm of its share of scans. Where responses count by their logarithm, λ over
-        that of the floor gives anatomy and responses the same weight.
-    max_gap_deviation: limit of a step over missing vertebrae, in mean lengths of one vertebra. In
-        those scans 95 % of the true steps over one vertebra deviate by less than 0.67, and every
-        step to the very next vertebra, mistaken for a step over one, by at least 0.75.
-    open_end_cost: a path that begins below C1 or ends above L5 with room for another vertebra beyond
-        pays this for each such end. It may rename vertebrae, and it may leave out a single one; it
-        never costs several. 0: as published.
-    open_end_mm: room is the mean step to the next vertebra and this much.
-    """
-
-    threshold: float = 0.05
-    weight: float = 0.2
-    bias: float = 2.0
-    neighbour_factor: float = 0.1
-    max_deviation: float = 1.0
-    min_distance_mm: float = 7.5
-    max_missing: int = 1
-    response_floor: float = 0.0
-    rarity_weight: float = 0.0
-    max_gap_deviation: float = 0.7
-    open_end_cost: float = 0.0
-    open_end_mm: float = 25.0
+from verse_infer.labelling.rules import ChainRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +69,7 @@ def label_by_chain(
         return path
     # An end in view may rename vertebrae; it must not cost any, as where few of them were found.
     # But a single one with room for others is none: beside the spine nothing else is found.
-    free = _best_path(layers, replace(rule, open_end_cost=0.0), searched)
+    free = _best_path(layers, structs.replace(rule, open_end_cost=0.0), searched)
     return path if len(path) >= len(free) or len(free) == 1 else free
 
 

@@ -7,41 +7,15 @@ the ends and the appending of further vertebrae are those of the published code.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from verse_infer.anatomy import CRANIOCAUDAL_LABELS, MEAN_OFFSETS_MM
 from verse_infer.ct import Centroid
 from verse_infer.labelling.paths import FloatArray, Layer, best_path, steps
+from verse_infer.labelling.rules import SequenceRule
 
 _RANK: Mapping[int, int] = {label: rank for rank, label in enumerate(CRANIOCAUDAL_LABELS)}
-
-
-@dataclass(frozen=True, slots=True)
-class SequenceRule:
-    """Numbers of the sequence rule, as published for VerSe 2019.
-
-    threshold: a heatmap with a larger response shows its vertebra.
-    secondary_factor: candidates for the sequence need a response above this factor × threshold.
-    end_threshold, end_margin_mm: the first (last) vertebra is that of the largest response of at
-        least end_threshold within end_margin_mm (15 voxels of 2 mm) of the scan's top (bottom).
-    min_distance_mm, max_distance_mm: exclusive limits of a step of the sequence.
-    min_append_mm, max_append_mm: limits of a step to a vertebra appended at an end.
-    with_variants: where neighbours count, of the longest run and at appending, those around a
-        thirteenth thoracic or a missing T12 are neighbours, too. Not so in the published method,
-        which knows 25 vertebrae in one order.
-    """
-
-    threshold: float = 0.25
-    secondary_factor: float = 0.1
-    end_threshold: float = 0.5
-    end_margin_mm: float = 30.0
-    min_distance_mm: float = 12.5
-    max_distance_mm: float = 50.0
-    min_append_mm: float = 15.0
-    max_append_mm: float = 35.0
-    with_variants: bool = True
 
 
 def label_by_sequence(

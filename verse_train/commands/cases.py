@@ -78,7 +78,7 @@ def _self_label(arguments: argparse.Namespace) -> int:
         if vertebra not in VERTEBRAE:
             raise UsageError(f"--reject {entry}: expected SCAN:VERTEBRA, such as sub1:L4")
         rejected.setdefault(scan_name, set()).add(label_of(vertebra))
-    network = load_networks(arguments.weights)[STAGES[2]]
+    network = load_networks(arguments.weights).segmentation
     for root in arguments.data:
         for scan in find_scans(root):
             if scan.patient not in arguments.without:

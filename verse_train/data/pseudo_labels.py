@@ -29,6 +29,7 @@ from verse_infer.files.preview import render_preview
 from verse_infer.grid import Lattice
 from verse_infer.networks import Network
 from verse_infer.segmentation import Response, crop_lattice, largest_piece, merged, vertebra_crops
+from verse_infer.weights import SegmentationWeights
 from verse_train.data.datasets import AnnotatedScan
 from verse_train.data.preparation import prepared_scan
 from verse_train.data.prepared import PreparedCase, save_prepared
@@ -39,7 +40,10 @@ LEAST_AGREEMENT = 0.9
 
 
 def self_label(
-    scan: AnnotatedScan, network: Network, cache: Path, rejected: Collection[int] = ()
+    scan: AnnotatedScan,
+    network: Network[SegmentationWeights],
+    cache: Path,
+    rejected: Collection[int] = (),
 ) -> Path | None:
     """The scan as a prepared case with masks of its sure vertebrae, and a picture beside it.
 
@@ -69,7 +73,7 @@ def self_label(
 
 
 def answers_to(
-    ct: Ct, centroids: Sequence[Centroid], network: Network
+    ct: Ct, centroids: Sequence[Centroid], network: Network[SegmentationWeights]
 ) -> Iterator[tuple[Response, float]]:
     """Mean response to each vertebra and its mirror image, and the Dice of the two, 0 to 1."""
     for centroid in centroids:

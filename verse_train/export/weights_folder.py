@@ -1,23 +1,24 @@
 """From trained Keras networks to a weights folder: frozen float32 SavedModels and their manifest."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
+from msgspec import structs
 
 from verse_infer.errors import UsageError
 from verse_infer.weights import (
     MANIFEST_NAME,
-    SCHEMA_VERSION,
-    STAGES,
+    Manifest,
     ModelFolder,
     Stage,
+    Stages,
     StageWeights,
+    as_json,
     folder_checksum,
 )
 from verse_train.config import TrainingConfig
@@ -80,8 +81,8 @@ def export_weights(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".weights-") as temporary:
         partial = Path(temporary) / "weights"
-        entries = {}
-        for stage in STAGES:
+        entries: dict[str, StageWeights] = {}
+        for stage in stages:
             models = []
             for number, network in enumerate(stages[stage].networks):
                 model = f"{stage}/model{number}"
@@ -90,17 +91,9 @@ def export_weights(
                 else:
                     save_frozen(network, partial / model, stages[stage].answer)
                 models.append(ModelFolder(model, folder_checksum(partial / model)))
-            entries[stage] = {
-                **asdict(stages[stage].weights),
-                "models": [asdict(m) for m in models],
-            }
-        manifest = {
-            "schema_version": SCHEMA_VERSION,
-            "name": name,
-            "stages": entries,
-            "facts": dict(facts),
-        }
-        (partial / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1) + "\n")
+            entries[stage] = structs.replace(stages[stage].weights, models=tuple(models))
+        manifest = Manifest(name=name, stages=Stages(**entries), facts=dict(facts))  # type: ignore[arg-type]
+        (partial / MANIFEST_NAME).write_text(as_json(manifest), encoding="utf-8")
         if card:
             (partial / CARD_NAME).write_text(card, encoding="utf-8")
         if folder.exists():

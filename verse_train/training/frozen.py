@@ -38,7 +38,7 @@ def networks_of_weights(folder: Path, config: TrainingConfig) -> list[keras.Mode
     networks of this configuration's size: the layers are compared by shape, and both networks must
     answer the same to a random picture.
     """
-    models = read_manifest(folder).stages[config.stage].models
+    models = read_manifest(folder).stages.present()[config.stage].models
     for model in models:
         check_files(folder / model.folder, model.sha256)
     return [_network(folder / model.folder, config) for model in models]
@@ -47,7 +47,8 @@ def networks_of_weights(folder: Path, config: TrainingConfig) -> list[keras.Mode
 def models_of_weights(folder: Path, config: TrainingConfig) -> list[Path]:
     """The SavedModels of a stage in a weights folder, for export as they are; errors as above."""
     networks_of_weights(folder, config)
-    return [folder / model.folder for model in read_manifest(folder).stages[config.stage].models]
+    models = read_manifest(folder).stages.present()[config.stage].models
+    return [folder / model.folder for model in models]
 
 
 def _network(path: Path, config: TrainingConfig) -> keras.Model:

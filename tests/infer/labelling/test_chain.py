@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from verse_infer.anatomy import (
     CRANIOCAUDAL_LABELS,
@@ -55,17 +56,20 @@ def moved(centroid, **changes):
 )
 def test_what_only_rare_spines_have_needs_more_evidence(usual, rare):
     """Two heatmaps are nearly as high as each other; one of the names makes the spine a rare one."""
-    rule = replace(PUBLISHED, rarity_weight=0.1)
+    rule = structs.replace(PUBLISHED, rarity_weight=0.1)
     doubtful = spine(*rare)
     if len(usual) > len(rare):  # the places are those of T12 and L1
         lower = [moved(doubtful[0], name="T12", response=0.85), doubtful[0], doubtful[1]]
-        assert names(label_by_chain(lower, replace(rule, rarity_weight=0.0))) == ["T11", "L1"]
+        assert names(label_by_chain(lower, structs.replace(rule, rarity_weight=0.0))) == [
+            "T11",
+            "L1",
+        ]
         assert names(label_by_chain(lower, rule)) == ["T12", "L1"]
     else:  # the lowest place is the sacrum or L6
         weak = [*doubtful[:2], moved(doubtful[2], response=0.0501)]
-        gain = label_by_chain(weak, replace(rule, rarity_weight=0.0))
+        gain = label_by_chain(weak, structs.replace(rule, rarity_weight=0.0))
         assert names(gain) == ["L4", "L5", "L6"]
-        assert "L6" not in names(label_by_chain(weak, replace(rule, rarity_weight=2.0)))
+        assert "L6" not in names(label_by_chain(weak, structs.replace(rule, rarity_weight=2.0)))
 
 
 def test_a_rare_step_costs_as_much_where_the_next_vertebra_is_missing():
@@ -91,7 +95,7 @@ def test_a_spine_ends_in_view_with_c1_and_l5_alone(true, shifted, open_below):
     assert names(label_by_chain([*wrong, *right], rule, one_end)) == list(true)
     assert names(label_by_chain([*wrong, *right], rule, room["none"])) == list(shifted)
     assert names(label_by_chain([*wrong, *right], rule)) == list(shifted)
-    free = replace(rule, open_end_cost=0.0)
+    free = structs.replace(rule, open_end_cost=0.0)
     assert names(label_by_chain([*wrong, *right], free, room["all"])) == list(shifted)
 
 
@@ -110,7 +114,9 @@ def test_a_lone_vertebra_with_room_for_others_is_none():
     above, below = found.point[2] + 100, found.point[2] - 100
     assert label_by_chain([found], rule, (below, above)) == ()
     assert label_by_chain([found], rule, (found.point[2] - 30, found.point[2] + 30)) == (found,)
-    assert label_by_chain([found], replace(rule, open_end_cost=0.0), (below, above)) == (found,)
+    assert label_by_chain([found], structs.replace(rule, open_end_cost=0.0), (below, above)) == (
+        found,
+    )
 
 
 def test_a_lone_vertebra_that_its_heatmap_denies_is_none():
@@ -121,9 +127,9 @@ def test_a_lone_vertebra_that_its_heatmap_denies_is_none():
 
 def test_a_regular_spine_costs_no_rarity():
     candidates = spine("T11", "T12", "L1", "L2")
-    assert label_by_chain(candidates, replace(PUBLISHED, rarity_weight=9.0)) == label_by_chain(
-        candidates, PUBLISHED
-    )
+    assert label_by_chain(
+        candidates, structs.replace(PUBLISHED, rarity_weight=9.0)
+    ) == label_by_chain(candidates, PUBLISHED)
 
 
 def test_no_candidates_give_no_sequence():
@@ -166,7 +172,10 @@ def test_the_bare_formula_names_the_last_vertebra_twice():
     clear = spine("L1", "L2", "L3")
     echo = moved(clear[-1], name="L4", by=(0, 0, -1.0), response=0.1)
     assert label_by_chain([*clear, echo], PUBLISHED) == (*clear, echo)
-    for rule in (replace(PUBLISHED, max_deviation=0.9), replace(PUBLISHED, min_distance_mm=7.5)):
+    for rule in (
+        structs.replace(PUBLISHED, max_deviation=0.9),
+        structs.replace(PUBLISHED, min_distance_mm=7.5),
+    ):
         assert label_by_chain([*clear, echo], rule) == tuple(clear)
     assert label_by_chain([*clear, echo]) == tuple(clear)
 
@@ -184,7 +193,9 @@ def test_a_vertebra_confused_with_its_neighbour_borrows_the_neighbours_maximum()
 def test_nothing_is_borrowed_across_regions():
     """L1 responding as T12 is no candidate for L1, so it stays T12 beside a true T12."""
     t11, _, l1 = spine("T11", "T12", "L1")
-    found = label_by_chain([t11, moved(l1, name="T12")], replace(WITHOUT_GAPS, max_deviation=inf))
+    found = label_by_chain(
+        [t11, moved(l1, name="T12")], structs.replace(WITHOUT_GAPS, max_deviation=inf)
+    )
     assert "L1" not in names(found)
 
 
@@ -361,7 +372,7 @@ def test_a_response_floor_all_but_excludes_names_the_network_denies():
     ]
     plain = ChainRule(threshold=0.0, weight=0.85, bias=0.0, neighbour_factor=0.0)
     assert [c.label for c in label_by_chain(candidates, plain)] == [20, 21]
-    floored = replace(plain, response_floor=0.005)
+    floored = structs.replace(plain, response_floor=0.005)
     assert [c.label for c in label_by_chain(candidates, floored)] == [21, 22]
 
 

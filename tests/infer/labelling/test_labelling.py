@@ -22,7 +22,7 @@ def test_thresholds_come_from_the_rule():
 @pytest.mark.parametrize(("z", "kept"), [(9.9, False), (10, True), (90, True), (90.1, False)])
 def test_centroids_within_10_mm_of_bottom_or_top_are_dropped(z, kept):
     centroid = Centroid(20, (0.0, 0.0, float(z)), 0.9)
-    assert drop_near_ends([centroid], (0.0, 100.0)) == ((centroid,) if kept else ())
+    assert drop_near_ends([centroid], (0.0, 100.0), 10.0) == ((centroid,) if kept else ())
 
 
 def test_the_margin_can_be_chosen_and_the_order_stays():

@@ -61,7 +61,7 @@ class Rates:
 def rates(simulated: Sequence[SimulatedScan], rule: Rule) -> Rates:
     whole, hits, vertebrae = 0, 0, 0
     for scan in simulated:
-        found = {c.label: c.point for c in drop_near_ends(rule(scan), scan.z_range)}
+        found = {c.label: c.point for c in drop_near_ends(rule(scan), scan.z_range, 10.0)}
         right = sum(
             bool(np.linalg.norm(np.subtract(found.get(true.label, np.inf), true.point)) < 10)
             for true in scan.truth
