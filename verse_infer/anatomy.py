@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
+
 Region = Literal["cervical", "thoracic", "lumbar"]
 
 #: Heatmap channel i of stage 2 belongs to VERTEBRAE[i]; T13 comes last, as in the 2020 method.
@@ -101,6 +103,24 @@ def region_of(label: int) -> Region:
 def successors_of(label: int) -> tuple[int, ...]:
     """Labels that may stand next below a vertebra, the rare variants included."""
     return tuple(lower for upper, lower in MEAN_OFFSETS_MM if upper == label)
+
+
+def usual_distance_mm(upper: int, lower: int) -> float | None:
+    """How far apart two vertebrae of an adult are, by the shortest chain of mean offsets; mm.
+
+    None unless lower stands somewhere below upper.
+    """
+    reached = {upper: np.zeros(3)}
+    while lower not in reached:
+        following = {
+            below: place + MEAN_OFFSETS_MM[above, below]
+            for above, place in reached.items()
+            for below in successors_of(above)
+        }
+        if not following:
+            return None
+        reached = following
+    return float(np.linalg.norm(reached[lower])) or None
 
 
 def same_type_neighbours(label: int) -> tuple[int, ...]:

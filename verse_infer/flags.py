@@ -41,6 +41,10 @@ class FlagCode(StrEnum):
     # Names and places are uncertain.
     FEW_VERTEBRAE = "few_vertebrae"
     LOW_RESPONSE = "low_response"
+    THICK_SLICES = "thick_slices"
+    STEP_IMPLAUSIBLE = "step_implausible"
+    SIZE_IMPLAUSIBLE = "size_implausible"
+    SLICES_MISSING = "slices_missing"
     # The orientation in the header may be wrong.
     SPINE_IN_FRONT = "spine_in_front"
     SPINE_BESIDE = "spine_beside"

@@ -28,7 +28,7 @@ from verse_infer.labelling.bodies import find_body_candidates
 from verse_infer.labelling.rules import RuleName
 from verse_infer.landmarks import Heatmaps, find_candidates, predict_heatmaps
 from verse_infer.networks import Networks
-from verse_infer.quality import implausible, uncertain
+from verse_infer.quality import implausible, missing_slices, uncertain, uneven_steps
 from verse_infer.segmentation import segment_vertebrae, voxel_counts
 from verse_infer.spine import SpineRegion, locate_spine, z_range_of
 from verse_infer.weights import LandmarkWeights
@@ -104,6 +104,8 @@ class Pipeline:
         voxels = voxel_counts(mask)
         flags.extend(_unsegmented(found, voxels))
         flags.extend(implausible(ct, found, voxels))
+        flags.extend(uneven_steps(found))
+        flags.extend(missing_slices(ct, found))
         return CaseResult(found, mask, tuple(flags), seconds, spine)
 
     def _localise(

@@ -15,6 +15,7 @@ from verse_infer.anatomy import (
     region_of,
     same_type_neighbours,
     successors_of,
+    usual_distance_mm,
 )
 
 
@@ -87,3 +88,14 @@ def test_neighbours_of_the_same_type_stay_within_the_region():
     assert names(same_type_neighbours(label_of("T12"))) == ["T11", "T13"]
     assert names(same_type_neighbours(label_of("T13"))) == ["T12"]
     assert names(same_type_neighbours(label_of("L5"))) == ["L4", "L6"]
+
+
+def test_usual_distances_go_by_the_shortest_way():
+    l1, l2, t11, t12 = (label_of(name) for name in ("L1", "L2", "T11", "T12"))
+    assert usual_distance_mm(l1, l2) == pytest.approx(np.linalg.norm(MEAN_OFFSETS_MM[l1, l2]))
+    assert usual_distance_mm(t11, l1) == pytest.approx(np.linalg.norm(MEAN_OFFSETS_MM[t11, l1]))
+    two = np.add(MEAN_OFFSETS_MM[t12, l1], MEAN_OFFSETS_MM[l1, l2])
+    assert usual_distance_mm(t12, l2) == pytest.approx(np.linalg.norm(two))
+    assert usual_distance_mm(label_of("C1"), label_of("L6")) > 400
+    assert usual_distance_mm(l2, l1) is None
+    assert usual_distance_mm(l1, l1) is None
