@@ -30,7 +30,7 @@ from verse_infer.anatomy import (
     successors_of,
 )
 from verse_infer.ct import Centroid
-from verse_infer.labelling.paths import FloatArray, Layer, best_path, steps
+from verse_infer.labelling.paths import FloatArray, Layer, PathGraph, steps
 from verse_infer.labelling.rules import ChainRule
 
 
@@ -63,7 +63,12 @@ def label_by_chain(
     join, L6, T13 and a missing T12 included.
     """
     rule = rule or ChainRule()
-    layers = _layers(candidates, rule)
+    return _chosen_path(_layers(candidates, rule), rule, searched)
+
+
+def _chosen_path(
+    layers: Sequence[Layer], rule: ChainRule, searched: tuple[float, float]
+) -> tuple[Centroid, ...]:
     path = _best_path(layers, rule, searched)
     if not rule.open_end_cost:
         return path
@@ -73,14 +78,64 @@ def label_by_chain(
     return path if len(path) >= len(free) or len(free) == 1 else free
 
 
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """A labelled sequence and how far it stands above its rivals.
+
+    vertebrae: head to foot. margins: for each, how much the best path that gives its body another name
+    falls behind, in the units of the sum. rival: the nearest of these paths; empty where there is none.
+    """
+
+    vertebrae: tuple[Centroid, ...]
+    margins: tuple[float, ...]
+    rival: tuple[Centroid, ...]
+
+    @property
+    def margin(self) -> float:
+        """The least of the margins; inf where nothing else is possible."""
+        return min(self.margins, default=np.inf)
+
+
+def name_by_chain(
+    candidates: Sequence[Centroid],
+    rule: ChainRule,
+    searched: tuple[float, float] = (np.inf, -np.inf),
+) -> Naming:
+    """As label_by_chain, with the margins to the best sequences that name one of the bodies otherwise.
+
+    Candidates of one body have the same point and different labels.
+    """
+    layers = _layers(candidates, rule)
+    path = _chosen_path(layers, rule, searched)
+    graph = _graph(layers, rule, searched)
+    through = graph.through()
+    best = max((float(sums.max()) for sums in through if len(sums)), default=0.0)
+    margins, rival = [], (np.inf, -1, -1)
+    for vertebra in path:
+        nearest = (np.inf, -1, -1)
+        for place, (layer, sums) in enumerate(zip(layers, through, strict=True)):
+            same = np.flatnonzero((layer.points == vertebra.point).all(axis=1))
+            if layer.label != vertebra.label and len(same):
+                index = int(same[sums[same].argmax()])
+                nearest = min(nearest, (best - float(sums[index]), place, index))
+        margins.append(nearest[0])
+        rival = min(rival, nearest)
+    found = graph.path_through(rival[1], rival[2]) if rival[1] >= 0 else ()
+    return Naming(path, tuple(margins), found)
+
+
 def _best_path(
     layers: Sequence[Layer], rule: ChainRule, searched: tuple[float, float]
 ) -> tuple[Centroid, ...]:
+    return _graph(layers, rule, searched).best()[0]
+
+
+def _graph(layers: Sequence[Layer], rule: ChainRule, searched: tuple[float, float]) -> PathGraph:
     rewards = [rule.weight * _worth(layer.responses, rule) + rule.bias for layer in layers]
     cost = rule.open_end_cost
     starts = [np.where(_open_above(layer, searched[1], rule), -cost, 0.0) for layer in layers]
     ends = [np.where(_open_below(layer, layers, searched[0], rule), -cost, 0.0) for layer in layers]
-    return best_path(
+    return PathGraph.of(
         layers, rewards, lambda upper, lower: _step_gain(upper, lower, rule), starts, ends
     )
 

@@ -6,7 +6,7 @@ head-to-foot order, so the graph has no cycles and one pass finds the path of th
 candidate rewards and step gains, exactly.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,101 @@ def steps(upper: Layer, lower: Layer) -> FloatArray:
     return np.asarray(lower.points[None, :, :] - upper.points[:, None, :])
 
 
+@dataclass(frozen=True, slots=True)
+class PathGraph:
+    """All paths through some layers.
+
+    layers: head to foot. rewards, starts, ends: (n,) for each layer; of a candidate on the path, of the
+    first one, and of the last one. gains: by places of an upper and a lower layer, (n, m), see StepGain.
+    """
+
+    layers: Sequence[Layer]
+    rewards: Sequence[FloatArray]
+    starts: Sequence[FloatArray]
+    ends: Sequence[FloatArray]
+    gains: Mapping[tuple[int, int], FloatArray]
+
+    @classmethod
+    def of(
+        cls,
+        layers: Sequence[Layer],
+        rewards: Sequence[FloatArray],
+        gain: StepGain,
+        starts: Sequence[FloatArray] | None = None,
+        ends: Sequence[FloatArray] | None = None,
+    ) -> "PathGraph":
+        """The graph of these layers; starts, ends: None is 0 for all."""
+        none = [np.zeros(len(layer.points)) for layer in layers]
+        gains = {
+            (above, below): step
+            for above in range(len(layers))
+            for below in range(above + 1, len(layers))
+            if len(layers[above].points)
+            and len(layers[below].points)
+            and (step := gain(layers[above], layers[below])) is not None
+        }
+        return cls(layers, rewards, starts or none, ends or none, gains)
+
+    def best(self) -> tuple[tuple[Centroid, ...], float]:
+        """The best path, head to foot, and its sum; empty and 0 if every path loses."""
+        totals, _ = self._downwards()
+        finished = [total + end for total, end in zip(totals, self.ends, strict=True)]
+        best = max(
+            ((float(t.max()), i) for i, t in enumerate(finished) if len(t)), default=(0.0, -1)
+        )
+        if best[0] <= 0:
+            return (), 0.0
+        place = best[1]
+        return self.path_through(place, int(finished[place].argmax())), best[0]
+
+    def through(self) -> list[FloatArray]:
+        """The sum of the best path through each candidate; (n,) for each layer."""
+        above, below = self._downwards()[0], self._upwards()[0]
+        return [a + b - r for a, b, r in zip(above, below, self.rewards, strict=True)]
+
+    def path_through(self, place: int, index: int) -> tuple[Centroid, ...]:
+        """The best path through one candidate of one layer, head to foot."""
+        (_, before), (_, after) = self._downwards(), self._upwards()
+        path = [self.layers[place].centroid(index)]
+        for steps_on, grow in ((before, lambda c: path.insert(0, c)), (after, path.append)):
+            layer, which = (int(value) for value in steps_on[place][index])
+            while layer >= 0:
+                grow(self.layers[layer].centroid(which))
+                layer, which = (int(value) for value in steps_on[layer][which])
+        return tuple(path)
+
+    def _downwards(self) -> tuple[list[FloatArray], list[NDArray[np.int64]]]:
+        """Of each candidate: the best sum of a path that ends there, and layer and candidate before it."""
+        return self._sums(range(len(self.layers)), self.starts)
+
+    def _upwards(self) -> tuple[list[FloatArray], list[NDArray[np.int64]]]:
+        """Of each candidate: the best sum of a path that begins there, and layer and candidate after it."""
+        return self._sums(range(len(self.layers) - 1, -1, -1), self.ends)
+
+    def _sums(
+        self, order: Sequence[int], first: Sequence[FloatArray]
+    ) -> tuple[list[FloatArray], list[NDArray[np.int64]]]:
+        totals = [np.zeros(0)] * len(self.layers)
+        origins = [np.full((len(layer.points), 2), -1) for layer in self.layers]
+        for rank, place in enumerate(order):
+            best = first[place].copy()
+            for other in order[:rank]:
+                upper = (other, place) if other < place else (place, other)
+                if upper not in self.gains:
+                    continue
+                gains = self.gains[upper] if other < place else self.gains[upper].T
+                through = totals[other][:, None] + gains
+                chosen = through.argmax(axis=0)
+                value = np.take_along_axis(through, chosen[None, :], axis=0)[0]
+                better = value > best
+                best[better] = value[better]
+                origins[place][better] = np.stack([np.full_like(chosen, other), chosen], axis=1)[
+                    better
+                ]
+            totals[place] = best + self.rewards[place]
+        return totals, origins
+
+
 def best_path(
     layers: Sequence[Layer],
     rewards: Sequence[FloatArray],
@@ -58,44 +153,5 @@ def best_path(
     starts: Sequence[FloatArray] | None = None,
     ends: Sequence[FloatArray] | None = None,
 ) -> tuple[Centroid, ...]:
-    """Candidates on the best path, head to foot; empty if every path loses.
-
-    layers: head to foot. rewards: (n,) for each layer. gain: see StepGain. starts, ends: gains of a
-    path whose first, or last, candidate this is, (n,) for each layer; None: 0 for all.
-    """
-    starts = starts or [np.zeros(len(layer.points)) for layer in layers]
-    ends = ends or [np.zeros(len(layer.points)) for layer in layers]
-    totals: list[FloatArray] = []
-    origins: list[NDArray[np.int64]] = []  # (n, 2): layer and candidate before, -1 at a start
-    for place, layer in enumerate(layers):
-        best = starts[place].copy()
-        origin = np.full((len(layer.points), 2), -1)
-        for above in range(place):
-            step_gain = gain(layers[above], layer) if len(totals[above]) else None
-            if step_gain is None:
-                continue
-            through = totals[above][:, None] + step_gain
-            chosen = through.argmax(axis=0)
-            value = np.take_along_axis(through, chosen[None, :], axis=0)[0]
-            better = value > best
-            best[better] = value[better]
-            origin[better] = np.stack([np.full_like(chosen, above), chosen], axis=1)[better]
-        totals.append(best + rewards[place])
-        origins.append(origin)
-    finished = [total + end for total, end in zip(totals, ends, strict=True)]
-    return _walk_back(layers, finished, origins)
-
-
-def _walk_back(
-    layers: Sequence[Layer], finished: Sequence[FloatArray], origins: Sequence[NDArray[np.int64]]
-) -> tuple[Centroid, ...]:
-    ends = [(float(total.max()), place) for place, total in enumerate(finished) if len(total)]
-    best, place = max(ends, default=(0.0, -1))
-    if best <= 0:
-        return ()
-    index = int(finished[place].argmax())
-    path = []
-    while place >= 0:
-        path.append(layers[place].centroid(index))
-        place, index = (int(value) for value in origins[place][index])
-    return tuple(reversed(path))
+    """Candidates on the best path, head to foot; empty if every path loses. See PathGraph."""
+    return PathGraph.of(layers, rewards, gain, starts, ends).best()[0]
