@@ -128,3 +128,14 @@ def same_type_neighbours(label: int) -> tuple[int, ...]:
     region = [other for other in CRANIOCAUDAL_LABELS if region_of(other) == region_of(label)]
     place = region.index(label)
     return tuple(region[max(place - 1, 0) : place] + region[place + 1 : place + 2])
+
+
+#: Region of each entry of LABELS as a row of (cervical, thoracic, lumbar), one of them 1.
+REGIONS_OF_LABELS: tuple[tuple[float, float, float], ...] = tuple(
+    (
+        float(region_of(label) == "cervical"),
+        float(region_of(label) == "thoracic"),
+        float(region_of(label) == "lumbar"),
+    )
+    for label in LABELS
+)

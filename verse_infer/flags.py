@@ -45,6 +45,13 @@ class FlagCode(StrEnum):
     STEP_IMPLAUSIBLE = "step_implausible"
     SIZE_IMPLAUSIBLE = "size_implausible"
     SLICES_MISSING = "slices_missing"
+    NAMES_DOUBTFUL = "names_doubtful"
+    GAP_BRIDGED = "gap_bridged"
+    # Rare anatomy was seen, or what looks like it.
+    THIRTEEN_THORACIC = "thirteen_thoracic"
+    SIX_LUMBAR = "six_lumbar"
+    NO_T12 = "no_t12"
+    NO_L5 = "no_l5"
     # The orientation in the header may be wrong.
     SPINE_IN_FRONT = "spine_in_front"
     SPINE_BESIDE = "spine_beside"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from verse_infer.errors import UsageError, WeightsError
 from verse_infer.weights import (
     OUTPUT,
+    IdentificationWeights,
     LandmarkWeights,
     Manifest,
     SegmentationWeights,
@@ -127,6 +128,11 @@ class Networks:
     def segmentation(self) -> Network[SegmentationWeights]:
         """Stage 3."""
         return self.stages["vertebra_segmentation"]
+
+    @property
+    def identification(self) -> Network[IdentificationWeights] | None:
+        """The stage that names vertebrae; None where the weights have none."""
+        return self.stages.get("vertebra_identification")
 
 
 def load_networks(

@@ -25,11 +25,13 @@ from verse_infer.labelling import (
     label_candidates,
 )
 from verse_infer.labelling.bodies import find_body_candidates
+from verse_infer.labelling.chain import Naming
 from verse_infer.labelling.rules import RuleName
 from verse_infer.landmarks import Heatmaps, find_candidates, predict_heatmaps
+from verse_infer.naming import Sighting, name_in_picture
 from verse_infer.networks import Networks
 from verse_infer.quality import implausible, missing_slices, uncertain, uneven_steps
-from verse_infer.segmentation import segment_vertebrae, voxel_counts
+from verse_infer.segmentation import incomplete, segment_vertebrae, voxel_counts
 from verse_infer.spine import SpineRegion, locate_spine, z_range_of
 from verse_infer.weights import LandmarkWeights
 
@@ -57,6 +59,8 @@ class CaseResult:
 
     centroids: head to foot. mask: uint8 VerSe labels, z, y, x on the CT's lattice.
     flags: remarks for the report. seconds: by stage. spine: None if none was found or looked for.
+    incomplete: vertebrae that the scan cuts, neither among the centroids nor in the mask. naming: how
+    sure the names are; None where they come from heatmaps alone, or are given.
     """
 
     centroids: tuple[Centroid, ...]
@@ -64,6 +68,8 @@ class CaseResult:
     flags: tuple[Flag, ...]
     seconds: Mapping[str, float]
     spine: SpineRegion | None = None
+    incomplete: tuple[Centroid, ...] = ()
+    naming: Naming | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,46 +94,42 @@ class Pipeline:
 
     def _run(self, ct: Ct, centroids: Sequence[Centroid] | None) -> CaseResult:
         seconds: dict[str, float] = {}
-        flags = list(ct.flags)
-        spine = None
-        if centroids is None:
-            spine, found = self._localise(ct, seconds, flags)
-        else:
-            found = _inside(ct, centroids)
-            if len(found) < len(centroids):
-                outside = len(centroids) - len(found)
-                message = f"{outside} of {len(centroids)} centroids outside the scan ignored"
-                flags.append(Flag(FlagCode.CENTROIDS_OUTSIDE, message, outside))
+        located = self._localise(ct, seconds) if centroids is None else _given(ct, centroids)
         with timed(seconds, "vertebra segmentation"):
-            mask = segment_vertebrae(ct, found, self.networks.segmentation)
+            mask = segment_vertebrae(ct, located.vertebrae, self.networks.segmentation)
         logger.info("vertebra segmentation: %.1f s", seconds["vertebra segmentation"])
+        cut = incomplete(mask, ct.lattice, located.vertebrae) if located.by_mask else ()
+        mask[np.isin(mask, [c.label for c in cut])] = 0
+        found = tuple(c for c in located.vertebrae if c not in cut)
         voxels = voxel_counts(mask)
-        flags.extend(_unsegmented(found, voxels))
-        flags.extend(implausible(ct, found, voxels))
-        flags.extend(uneven_steps(found))
-        flags.extend(missing_slices(ct, found))
-        return CaseResult(found, mask, tuple(flags), seconds, spine)
+        flags = (
+            *ct.flags,
+            *located.flags,
+            *_unsegmented(found, voxels),
+            *implausible(ct, found, voxels),
+            *uneven_steps(found),
+            *missing_slices(ct, found),
+        )
+        return CaseResult(found, mask, flags, seconds, located.spine, cut, located.naming)
 
-    def _localise(
-        self, ct: Ct, seconds: dict[str, float], flags: list[Flag]
-    ) -> tuple[SpineRegion | None, tuple[Centroid, ...]]:
+    def _localise(self, ct: Ct, seconds: dict[str, float]) -> "_Located":
         with timed(seconds, "spine localisation"):
             spine = locate_spine(ct, self.networks.spine)
         logger.info("spine localisation: %.1f s, %s", seconds["spine localisation"], spine)
         if spine is None:
-            flags.append(Flag(FlagCode.NO_SPINE, "no spine found"))
-            return None, ()
+            return _Located((), (Flag(FlagCode.NO_SPINE, "no spine found"),))
         with timed(seconds, "vertebra localisation"):
-            centroids = self._locate_vertebrae(ct, spine)
-        names = " ".join(name_of(c.label) for c in centroids)
+            located = self._locate_vertebrae(ct, spine, seconds)
+        names = " ".join(name_of(c.label) for c in located.vertebrae)
         logger.info("vertebra localisation: %.1f s, %s", seconds["vertebra localisation"], names)
-        if not centroids:
-            flags.append(Flag(FlagCode.NO_VERTEBRAE, "spine found, but no vertebra"))
-        usual = self.networks.landmarks.weights.options.usual_response
-        flags.extend(uncertain(centroids, usual))
-        return spine, centroids
+        if not located.vertebrae:
+            nothing = Flag(FlagCode.NO_VERTEBRAE, "spine found, but no vertebra")
+            located = replace(located, flags=(*located.flags, nothing))
+        return located
 
-    def _locate_vertebrae(self, ct: Ct, spine: SpineRegion) -> tuple[Centroid, ...]:
+    def _locate_vertebrae(
+        self, ct: Ct, spine: SpineRegion, seconds: dict[str, float]
+    ) -> "_Located":
         weights = self.networks.landmarks.weights
         heatmaps = predict_heatmaps(ct, spine, self.networks.landmarks)
         rule = weights.options.labelling.chosen(self.options.labelling)
@@ -135,8 +137,40 @@ class Pipeline:
         z_range = z_range_of(ct.lattice)
         labelled = label_candidates(candidates, z_range, rule, spine.z_range)
         wanted = self.options.end_margin_mm
-        margin = weights.options.end_margin_mm if wanted is None else wanted
-        return drop_near_ends(_inside(ct, labelled), z_range, margin)
+        if self.networks.identification is None or self.options.labelling is not None:
+            margin = weights.options.end_margin_mm if wanted is None else wanted
+            found = drop_near_ends(_inside(ct, labelled), z_range, margin)
+            usual = weights.options.usual_response
+            return _Located(found, tuple(uncertain(found, usual)), spine=spine)
+        with timed(seconds, "vertebra identification"):
+            named = name_in_picture(
+                ct, Sighting(spine, heatmaps, labelled), self.networks.identification, weights
+            )
+        found = drop_near_ends(_inside(ct, named.naming.vertebrae), z_range, wanted or 0.0)
+        usual = self.networks.identification.weights.options.usual_response
+        flags = (*uncertain(found, usual), *named.flags)
+        return _Located(found, flags, spine, named.naming, by_mask=wanted is None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Located:
+    """What is to be segmented. by_mask: whether masks are to tell which vertebrae the scan cuts."""
+
+    vertebrae: tuple[Centroid, ...]
+    flags: tuple[Flag, ...]
+    spine: SpineRegion | None = None
+    naming: Naming | None = None
+    by_mask: bool = False
+
+
+def _given(ct: Ct, centroids: Sequence[Centroid]) -> _Located:
+    """Centroids from elsewhere, as far as they lie in the scan."""
+    found = _inside(ct, centroids)
+    outside = len(centroids) - len(found)
+    if not outside:
+        return _Located(found, ())
+    message = f"{outside} of {len(centroids)} centroids outside the scan ignored"
+    return _Located(found, (Flag(FlagCode.CENTROIDS_OUTSIDE, message, outside),))
 
 
 def _candidates(

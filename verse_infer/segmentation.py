@@ -1,4 +1,9 @@
-"""Stage 3: one vertebra at a time, merged on the CT's own grid by the largest response."""
+"""Stage 3: one vertebra at a time, merged on the CT's own grid by the largest response.
+
+The masks also tell which vertebrae the scan's ends cut: VerSe leaves those unannotated. One is taken for
+cut where its mask goes on at the top or bottom plane with a good part of its largest cross-section, or
+where the middle of its body is almost at the end.
+"""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +19,7 @@ from verse_infer.ct import Centroid, Ct
 from verse_infer.grid import Block, Lattice
 from verse_infer.networks import Network, normalised
 from verse_infer.resampling import bring_back, sample
+from verse_infer.spine import z_range_of
 from verse_infer.weights import Crop, SegmentationWeights, crop_of
 
 Floats = NDArray[np.float32]
@@ -21,6 +27,11 @@ Floats = NDArray[np.float32]
 _STEPS = 65535
 #: Of a mask, when its voxels are counted.
 _PARTS = 16
+#: Share of its largest cross-section that a vertebra may have in the last plane. Of 462 whole vertebrae
+#: of 44 real scans 14 have more, mostly tips of spinous processes; of 47 cut ones 4 have less.
+END_SHARE = 0.06
+#: Nearer to the end, the middle of a body is no whole one's, mm; of those 462 the nearest is at 11 mm.
+LEAST_MARGIN_MM = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +195,31 @@ def voxel_counts(mask: NDArray[np.uint8]) -> NDArray[np.intp]:
 def _counts_of_part(part: NDArray[np.uint8]) -> NDArray[np.intp]:
     """Voxels of each label of a part of a mask; none of the background."""
     return np.bincount(part[part > 0], minlength=256)
+
+
+def incomplete(
+    mask: NDArray[np.uint8], lattice: Lattice, centroids: Sequence[Centroid]
+) -> tuple[Centroid, ...]:
+    """The vertebrae that the scan cuts at its top or bottom.
+
+    mask: VerSe labels, z, y, x on the scan's lattice.
+    """
+    bottom, top = z_range_of(lattice)
+    cut = set(_cut_labels(mask, [c.label for c in centroids]))
+    return tuple(
+        c
+        for c in centroids
+        if c.label in cut or min(c.point[2] - bottom, top - c.point[2]) < LEAST_MARGIN_MM
+    )
+
+
+def _cut_labels(mask: NDArray[np.uint8], labels: Sequence[int]) -> Iterator[int]:
+    ends = [np.bincount(mask[plane].ravel(), minlength=256) for plane in (0, -1)]
+    for label in labels:
+        at_end = max(int(end[label]) for end in ends)
+        if at_end and at_end > END_SHARE * _largest_section(mask == label):
+            yield label
+
+
+def _largest_section(vertebra: NDArray[np.bool_]) -> int:
+    return int(vertebra.sum(axis=(1, 2)).max())

@@ -1,13 +1,13 @@
 """Stage 1: where the spine runs, so that the later stages look only there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
 from verse_infer.ct import Ct
-from verse_infer.grid import Lattice
+from verse_infer.grid import Lattice, Point
 from verse_infer.networks import Network, normalised
 from verse_infer.resampling import sample
 from verse_infer.weights import SpineWeights
@@ -23,12 +23,14 @@ class SpineRegion:
     """Where the spine is.
 
     centre_xy: x, y of the heatmap's centre of mass, LPS mm. z_range: bottom and top of the spine,
-    LPS mm, inside the scan. height: the heatmap's maximum, about 0 to 1.
+    LPS mm, inside the scan. height: the heatmap's maximum, about 0 to 1. line: centre of mass of each
+    of the heatmap's planes that shows it, LPS mm, upwards.
     """
 
     centre_xy: tuple[float, float]
     z_range: tuple[float, float]
     height: float
+    line: tuple[Point, ...] = field(default=(), repr=False)
 
 
 def locate_spine(ct: Ct, network: Network[SpineWeights]) -> SpineRegion | None:
@@ -91,7 +93,18 @@ def region_of_heatmap(
     ends = lattice.point(np.array([[0.0, 0.0, k.min()], [0.0, 0.0, k.max()]]))[:, 2]
     bottom, top = scan_z_range
     z_range = (max(ends[0] - margin_mm, bottom), min(ends[1] + margin_mm, top))
-    return SpineRegion((float(x), float(y)), z_range, float(heatmap.max()))
+    line = _centre_line(weights, lattice)
+    return SpineRegion((float(x), float(y)), z_range, float(heatmap.max()), line)
+
+
+def _centre_line(heatmap: Floats, lattice: Lattice) -> tuple[Point, ...]:
+    """Centre of mass of each plane that is not all zero."""
+    line = []
+    for k in np.flatnonzero(heatmap.any(axis=(1, 2))):
+        j, i = scipy.ndimage.center_of_mass(heatmap[k])
+        x, y, z = lattice.point((i, j, float(k))).tolist()
+        line.append((x, y, z))
+    return tuple(line)
 
 
 def whole_scan_region(

@@ -19,7 +19,13 @@ from msgspec import Meta, Struct
 
 from verse_infer.anatomy import LABELS
 from verse_infer.errors import WeightsError
-from verse_infer.labelling.rules import BodyCandidates, Labelling, NotNegative
+from verse_infer.labelling.rules import (
+    BodyCandidates,
+    ChainRule,
+    Labelling,
+    NotNegative,
+    Share,
+)
 
 SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"
@@ -37,13 +43,14 @@ STAGES: tuple[Stage, ...] = (
     "vertebra_localisation",
     "vertebra_segmentation",
 )
+#: The stage that names vertebrae in a straightened picture.
+IDENTIFICATION: Stage = "vertebra_identification"
 #: How the stages work together: as in Payer et al. 2020.
 Strategy = Literal["payer"]
 #: The name of the output of a network that has one only.
 OUTPUT = "output"
 
 Positive = Annotated[float, Meta(ge=1e-3)]
-Channels = Annotated[int, Meta(ge=1)]
 Voxels = Annotated[int, Meta(ge=16, multiple_of=16)]
 #: Voxels along x, y, z; networks halve them four times.
 Size = tuple[Voxels, Voxels, Voxels]
@@ -133,28 +140,68 @@ class SegmentationOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_on
             raise ValueError(f"crops: labels must be distinct and of {LABELS}, got {named}")
 
 
+class IdentificationOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How bodies are read from a straightened picture, joined with those of stage 2, and named.
+
+    smoothing_mm: Gaussian applied to the CT before it is drawn. least_localised: a maximum of the sum of
+    stage 2's heatmaps below it is no body. least_body: the same of the picture's bodies. sure_body: the
+    curve of the second look runs through bodies above it. same_body_mm: a body of stage 2 nearer than
+    this to one of the picture is the same. off_curve_mm: bodies of stage 2 farther from the curve lie
+    beside the spine. localised_share: what a full response of stage 2 adds to the chance of a body that
+    the picture does not show. region_weight, heatmap_weight: weights of the logarithms of a region's
+    chance, and of stage 2's heatmaps, beside the name's. heatmap_floor: added to those heatmaps.
+    blend: share of stage 2's place in a body that both have.
+    chain: the labelling rule's numbers. least_sum: where the responses of all vertebrae together are
+    less, there is no spine. least_margin: namings nearer to their rival are doubtful. usual_response:
+    median of the vertebrae's responses below which scans that can be read do not fall; 0: not known.
+    """
+
+    smoothing_mm: NotNegative = 0.75
+    least_localised: NotNegative = 0.05
+    least_body: NotNegative = 0.05
+    sure_body: NotNegative = 0.35
+    same_body_mm: NotNegative = 9.0
+    off_curve_mm: NotNegative = 20.0
+    localised_share: Share = 0.3
+    region_weight: NotNegative = 0.5
+    heatmap_weight: NotNegative = 0.3
+    heatmap_floor: Positive = 0.02
+    blend: Share = 0.5
+    chain: ChainRule = ChainRule()
+    least_sum: NotNegative = 0.0
+    least_margin: NotNegative = 0.0
+    usual_response: NotNegative = 0.0
+
+
 class StageWeights(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What every stage says of its networks.
 
-    models: averaged if several. spacing_mm: isotropic. input_size: x, y, z voxels of one call
-    (a tile of stage 2, a crop of stage 3).
-    smoothing_mm: Gaussian applied to the CT before sampling. intensity_divisor: HU are divided by
-    it and clamped to [-1, 1]. threshold: least height of a heatmap that counts, or least response
-    of a vertebra's voxel. comments: why the numbers are what they are, for people.
+    models: averaged if several. comments: why the numbers are what they are, for people.
     """
 
     models: Annotated[tuple[ModelFolder, ...], Meta(min_length=1)]
-    spacing_mm: Positive
-    input_size: Size
-    smoothing_mm: NotNegative
-    intensity_divisor: Positive
-    threshold: NotNegative
     comments: tuple[str, ...] = ()
 
     @property
     def heads(self) -> Mapping[str, int]:
         """Channels of each of a network's outputs, by name."""
         return {OUTPUT: 1}
+
+
+class VolumeWeights(StageWeights, frozen=True, kw_only=True):
+    """What the stages of the method say of their networks, which see volumes.
+
+    spacing_mm: isotropic. input_size: x, y, z voxels of one call (a tile of stage 2, a crop of stage 3).
+    smoothing_mm: Gaussian applied to the CT before sampling. intensity_divisor: HU are divided by
+    it and clamped to [-1, 1]. threshold: least height of a heatmap that counts, or least response
+    of a vertebra's voxel.
+    """
+
+    spacing_mm: Positive
+    input_size: Size
+    smoothing_mm: NotNegative
+    intensity_divisor: Positive
+    threshold: NotNegative
 
     @property
     def input_sizes(self) -> tuple[Size, ...]:
@@ -167,13 +214,13 @@ class StageWeights(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return 1
 
 
-class SpineWeights(StageWeights, frozen=True, kw_only=True):
+class SpineWeights(VolumeWeights, frozen=True, kw_only=True):
     """Stage 1: one heatmap of the spine's centre line."""
 
     options: SpineOptions
 
 
-class LandmarkWeights(StageWeights, frozen=True, kw_only=True):
+class LandmarkWeights(VolumeWeights, frozen=True, kw_only=True):
     """Stage 2: one heatmap per vertebra. labels: their VerSe labels, in the order of the channels."""
 
     labels: tuple[int, ...]
@@ -194,7 +241,7 @@ class LandmarkWeights(StageWeights, frozen=True, kw_only=True):
         return {OUTPUT: len(self.labels)}
 
 
-class SegmentationWeights(StageWeights, frozen=True, kw_only=True):
+class SegmentationWeights(VolumeWeights, frozen=True, kw_only=True):
     """Stage 3: the response of one vertebra, of its CT crop and a marker."""
 
     options: SegmentationOptions
@@ -227,14 +274,14 @@ class SegmentationWeights(StageWeights, frozen=True, kw_only=True):
 
 
 class IdentificationWeights(StageWeights, frozen=True, kw_only=True):
-    """A stage that says more of each vertebra. outputs: channels of each of its outputs, by name."""
+    """The stage that names vertebrae in a straightened picture; see identification.py."""
 
-    outputs: Annotated[dict[str, Channels], Meta(min_length=1)]
+    options: IdentificationOptions = IdentificationOptions()
 
     @property
     def heads(self) -> Mapping[str, int]:
-        """The outputs."""
-        return self.outputs
+        """Logits of names, regions, bodies, whole vertebrae and sacrum, and offsets."""
+        return {"names": len(LABELS), "region": 3, "body": 1, "offset": 2, "whole": 1, "sacrum": 1}
 
 
 class Stages(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):

@@ -35,7 +35,7 @@ OPTIONS = {
     "vertebra_segmentation": {"centroid_sigma": 3.0},
 }
 SPINE, LOCALISATION, SEGMENTATION = STAGES
-IDENTIFICATION = {**ENTRY, "outputs": {"names": 26, "body": 1}}
+IDENTIFICATION = {"models": ENTRY["models"], "options": {"least_body": 0.1}}
 
 
 def good():
@@ -120,7 +120,10 @@ def test_a_further_stage_may_have_several_outputs(tmp_path):
     content["stages"]["vertebra_identification"] = IDENTIFICATION
     present = read(tmp_path, content).stages.present()
     assert list(present) == [*STAGES, "vertebra_identification"]
-    assert present["vertebra_identification"].heads == {"names": 26, "body": 1}
+    identification = present["vertebra_identification"]
+    assert identification.options.least_body == 0.1
+    assert identification.heads["names"] == 26
+    assert identification.heads["body"] == 1
 
 
 def test_facts_may_be_missing_and_numbers_may_have_comments(tmp_path):

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from verse_infer.anatomy import name_of
 from verse_infer.batch.discovery import Case
-from verse_infer.batch.report import CaseReport
+from verse_infer.batch.report import CaseReport, naming_report, write_sidecar
 from verse_infer.ct import Centroid, Ct, SourceCt, SourceGeometry
 from verse_infer.errors import InputError, VerseError
 from verse_infer.files.atomic import atomic_write
@@ -62,18 +62,16 @@ def attempt_case(case: Case, pipeline: Runner, options: CaseOptions) -> CaseRepo
     logger.info("%s", name)
     try:
         stamp = stamp_of(case.path)
-        outputs, result, seconds = _process(case, pipeline, options)
+        report = _process(case, stamp, pipeline, options)
     except Exception as error:  # one case's bug must not cost the other 199
         logger.debug("%s", name, exc_info=True)
         return failure(case, stamp, _message(case, error))
-    seconds["total"] = time.perf_counter() - started
-    names = tuple(name_of(c.label) for c in result.centroids)
-    logger.info("%s: %d vertebrae in %.1f s", name, len(names), seconds["total"])
-    flags = (*_link_flags(case), *result.flags)
-    for flag in flags:
+    seconds = {**report.seconds, "total": time.perf_counter() - started}
+    logger.info("%s: %d vertebrae in %.1f s", name, len(report.vertebrae), seconds["total"])
+    for flag in report.flags:
         logger.warning("%s: %s", name, flag.message)
     rounded = {stage: round(value, 3) for stage, value in seconds.items()}
-    return CaseReport(name, "succeeded", stamp, outputs, names, flags, seconds=rounded)
+    return replace(report, seconds=rounded)
 
 
 def failure(case: Case, stamp: tuple[int, int], message: str) -> CaseReport:
@@ -106,11 +104,9 @@ def _link_flags(case: Case) -> tuple[Flag, ...]:
     return (Flag(FlagCode.SYMBOLIC_LINK, "symbolic link: its target was read"),)
 
 
-#: Paths of the outputs, relative to the output folder; what was found; seconds per stage.
-_Done = tuple[tuple[str, ...], CaseResult, dict[str, float]]
-
-
-def _process(case: Case, pipeline: Runner, options: CaseOptions) -> _Done:
+def _process(
+    case: Case, stamp: tuple[int, int], pipeline: Runner, options: CaseOptions
+) -> CaseReport:
     if case.rival is not None:
         raise InputError(
             f"{case.path}: its outputs would overwrite those of {case.rival}; rename one of them"
@@ -121,10 +117,25 @@ def _process(case: Case, pipeline: Runner, options: CaseOptions) -> _Done:
     logger.info("read: %.1f s, %s voxels", reading, "×".join(map(str, ct.source.shape)))
     given, flags = _given_centroids(case, ct.source, options)
     result = pipeline.run(replace(ct, flags=(*ct.flags, *flags)), given)
+    report = _report(case, stamp, result)
     clock = time.perf_counter()
-    written = _write(case, ct, result, options)
+    written = _write(case, ct, result, report, options)
     seconds = {"read": reading, **result.seconds, "write": time.perf_counter() - clock}
-    return tuple(p.relative_to(options.output).as_posix() for p in written), result, seconds
+    outputs = tuple(path.relative_to(options.output).as_posix() for path in written)
+    return replace(report, outputs=outputs, seconds=seconds)
+
+
+def _report(case: Case, stamp: tuple[int, int], result: CaseResult) -> CaseReport:
+    """What is known before anything is written."""
+    return CaseReport(
+        case.relative.as_posix(),
+        "succeeded",
+        stamp,
+        vertebrae=tuple(name_of(c.label) for c in result.centroids),
+        incomplete=tuple(name_of(c.label) for c in result.incomplete),
+        naming=naming_report(result.naming, result.centroids) if result.naming else None,
+        flags=(*_link_flags(case), *result.flags),
+    )
 
 
 def _given_centroids(
@@ -141,14 +152,17 @@ def _given_centroids(
     return centroids, (Flag(FlagCode.LABELS_PASSED_OVER, message, len(passed_over)),)
 
 
-def _write(case: Case, ct: SourceCt, result: CaseResult, options: CaseOptions) -> list[Path]:
+def _write(
+    case: Case, ct: SourceCt, result: CaseResult, report: CaseReport, options: CaseOptions
+) -> list[Path]:
     """The mask comes last: where it is, the case is whole. It is packed while the preview is drawn."""
     names = case.outputs
     _check_inside(names.mask.parent, options.output)
     with ThreadPoolExecutor(1) as thread:
         packing = thread.submit(packed_mask, result.mask, ct.source)
         write_centroids(names.centroids, result.centroids, ct.source, options.convention)
-        written = [names.centroids]
+        write_sidecar(names.report, report)
+        written = [names.centroids, names.report]
         if options.preview:
             with atomic_write(names.preview) as partial:
                 picture = render_preview(ct, result.mask, result.centroids)

@@ -12,7 +12,7 @@ from typing import Any
 
 from verse_infer.batch.case import CaseOptions
 from verse_infer.batch.discovery import Case
-from verse_infer.batch.report import CaseReport
+from verse_infer.batch.report import CaseReport, naming_from
 from verse_infer.files.verse import OutputNames
 from verse_infer.flags import flag_from
 from verse_infer.labelling.rules import RuleName
@@ -80,9 +80,10 @@ def answer_from(line: bytes) -> Ready | Refusal:
 def report_from(line: bytes) -> CaseReport:
     """Any later message of a worker."""
     content: dict[str, Any] = json.loads(line)
-    lists = {name: tuple(content[name]) for name in ("stamp", "outputs", "vertebrae")}
+    lists = {name: tuple(content[name]) for name in ("stamp", "outputs", "vertebrae", "incomplete")}
     flags = tuple(map(flag_from, content["flags"]))
-    return CaseReport(**{**content, **lists, "flags": flags})
+    naming = naming_from(content["naming"])
+    return CaseReport(**{**content, **lists, "flags": flags, "naming": naming})
 
 
 def _path_or_none(text: str | None) -> Path | None:

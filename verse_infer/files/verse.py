@@ -276,10 +276,11 @@ class OutputNames:
     centroids: Path
     mask: Path
     preview: Path
+    report: Path
 
-    def all(self) -> tuple[Path, Path, Path]:
-        """Centroids, mask, preview."""
-        return self.centroids, self.mask, self.preview
+    def all(self) -> tuple[Path, ...]:
+        """Centroids, mask, preview, report."""
+        return self.centroids, self.mask, self.preview, self.report
 
 
 def is_nifti(path: Path) -> bool:
@@ -299,7 +300,7 @@ def output_names(case: Path, output: Path, convention: Convention) -> OutputName
 
     case: relative to the input folder. A BIDS-like sub-…_ct gets the names of the restructured
     VerSe data, any other NAME gets NAME_ctd.json (NAME_iso-ctd.json in the VerSe'20 convention),
-    NAME_seg.nii.gz and NAME_snp.png.
+    NAME_seg.nii.gz, NAME_snp.png and NAME_report.json.
     """
     if case.is_absolute() or ".." in case.parts:
         raise UsageError(f"{case}: expected a path inside the input folder")
@@ -309,12 +310,10 @@ def output_names(case: Path, output: Path, convention: Convention) -> OutputName
     folder, stem = output / case.parent, match["stem"]
     bids = _BIDS_CT.match(stem)
     if bids:
-        base = bids["stem"]
-        names = (f"{base}_seg-subreg_ctd.json", f"{base}_seg-vert_msk.nii.gz")
-        return OutputNames(
-            folder / names[0], folder / names[1], folder / f"{base}_seg-vert_snp.png"
-        )
-    ending = "_iso-ctd.json" if convention == "verse20" else "_ctd.json"
-    return OutputNames(
-        folder / (stem + ending), folder / f"{stem}_seg.nii.gz", folder / f"{stem}_snp.png"
-    )
+        start = f"{bids['stem']}_seg-"
+        endings = ("subreg_ctd.json", "vert_msk.nii.gz", "vert_snp.png", "vert_report.json")
+    else:
+        start = f"{stem}_"
+        centroids = "iso-ctd.json" if convention == "verse20" else "ctd.json"
+        endings = (centroids, "seg.nii.gz", "snp.png", "report.json")
+    return OutputNames(*(folder / (start + ending) for ending in endings))

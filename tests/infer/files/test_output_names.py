@@ -14,6 +14,7 @@ def test_bids_like_names_mirror_the_folder():
         "sub-verse004/sub-verse004_seg-subreg_ctd.json",
         "sub-verse004/sub-verse004_seg-vert_msk.nii.gz",
         "sub-verse004/sub-verse004_seg-vert_snp.png",
+        "sub-verse004/sub-verse004_seg-vert_report.json",
     ]
 
 
@@ -26,6 +27,7 @@ def test_other_names_get_the_challenge_endings(convention, ending):
         f"verse 12{ending}.json",
         "verse 12_seg.nii.gz",
         "verse 12_snp.png",
+        "verse 12_report.json",
     ]
     assert names.mask.parent == OUT / "a b"
 
