@@ -3,7 +3,6 @@
 import csv
 
 from verse_train.config import Augmentation, TrainingConfig
-from verse_train.data.feed import numbered_sample
 from verse_train.training.run import LOG, RunSettings
 
 NOTHING = Augmentation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -14,16 +13,16 @@ class FeedInProcess:
 
     started = ()
 
-    def __init__(self, groups, config, seed, workers, first=0):
+    def __init__(self, draw, workers, first=0):
         del workers
-        self.groups, self.config, self.seed, self.first = groups, config, seed, first
+        self.draw, self.first = draw, first
         self.waited_s = 0.0
         FeedInProcess.started += (first,)
 
     def __iter__(self):
         number = self.first
         while True:
-            yield numbered_sample(self.groups, self.config, self.seed, number)
+            yield self.draw(number)
             number += 1
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from verse_infer.weights import STAGES
+from verse_infer.weights import IDENTIFICATION, STAGES
 
 logger = logging.getLogger(__name__)
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 def add_to(commands: Any) -> None:
     """train, lighten, cross-validate."""
     train = commands.add_parser("train", help="train one stage; continues where it was stopped")
-    train.add_argument("--stage", choices=STAGES, required=True)
+    train.add_argument("--stage", choices=(*STAGES, IDENTIFICATION), required=True)
     train.add_argument("--config", default="compact", choices=("compact", "paper"))
     train.add_argument("--steps", type=int, help="instead of the configuration's")
     train.add_argument("--rate", type=float, help="learning rate instead of the configuration's")
@@ -64,15 +64,9 @@ def _add_cross_validate(commands: Any) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from verse_train.config import CONFIGS
     from verse_train.data.feed import CaseGroup, case_group, held_group
-    from verse_train.training.run import RunSettings, train
+    from verse_train.training.run import RunSettings
 
-    config = CONFIGS[arguments.config][arguments.stage]
-    if arguments.steps is not None:
-        config = replace(config, steps=arguments.steps)
-    if arguments.rate is not None:
-        config = replace(config, rate=arguments.rate)
     groups: list[CaseGroup] = []
     held: list[CaseGroup] = []
     for folder, weight in _weighted(arguments.cases):
@@ -85,8 +79,27 @@ def _train(arguments: argparse.Namespace) -> int:
         workers=arguments.workers,
         start=arguments.start,
     )
-    train(config, groups, settings, held)
+    changes = {"steps": arguments.steps, "rate": arguments.rate}
+    _train_stage(
+        arguments, {k: v for k, v in changes.items() if v is not None}, (groups, settings, held)
+    )
     return 0
+
+
+def _train_stage(arguments: argparse.Namespace, changes: dict[str, Any], what: Any) -> None:
+    """changes: of the configuration. what: groups of cases, settings, held-out groups."""
+    if arguments.stage == IDENTIFICATION:
+        from verse_train.identification.training import (
+            IdentificationTraining,
+            train_identification,
+        )
+
+        train_identification(replace(IdentificationTraining(), **changes), *what)
+        return
+    from verse_train.config import CONFIGS
+    from verse_train.training.run import train
+
+    train(replace(CONFIGS[arguments.config][arguments.stage], **changes), *what)
 
 
 def _lighten(arguments: argparse.Namespace) -> int:

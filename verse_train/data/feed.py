@@ -5,10 +5,11 @@ import multiprocessing
 import multiprocessing.pool
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from verse_train.data.prepared import PreparedCase, load_prepared
 from verse_train.data.samples import Sample, draw_sample
 
 logger = logging.getLogger(__name__)
+#: Samples that each worker draws ahead of the training.
+AHEAD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +59,27 @@ def _patient(path: Path) -> str:
         return str(stored["patient"])
 
 
-@dataclass
-class Feed:
-    """An endless stream of samples; sample i depends on the seed and i alone.
+T = TypeVar("T")
 
-    waited_s: how long the training has waited for samples so far.
+
+@dataclass
+class Feed(Generic[T]):
+    """An endless stream of samples, drawn by other processes.
+
+    draw: sample number i, whatever was drawn before; it goes to other processes. waited_s: how long the
+    training has waited for samples so far.
     """
 
-    groups: Sequence[CaseGroup]
-    config: TrainingConfig
-    seed: int
+    draw: Callable[[int], T]
     workers: int
     first: int = 0
     waited_s: float = field(default=0.0, init=False)
 
-    def __iter__(self) -> Iterator[Sample]:
-        """Yield samples `first`, `first` + 1, …; draws up to four per worker ahead."""
+    def __iter__(self) -> Iterator[T]:
+        """Yield samples `first`, `first` + 1, …; draws up to AHEAD per worker ahead."""
         context = multiprocessing.get_context("spawn")
         with context.Pool(self.workers) as pool:
-            ahead = deque(self._ask(pool, self.first + i) for i in range(4 * self.workers))
+            ahead = deque(self._ask(pool, self.first + i) for i in range(AHEAD * self.workers))
             number = self.first + len(ahead)
             while True:
                 started = time.perf_counter()
@@ -84,11 +89,10 @@ class Feed:
                 number += 1
                 yield sample
 
-    def _ask(self, pool: "multiprocessing.pool.Pool", number: int) -> "_Pending":
-        return pool.apply_async(numbered_sample, (self.groups, self.config, self.seed, number))
-
-
-_Pending = multiprocessing.pool.AsyncResult[Sample]
+    def _ask(
+        self, pool: "multiprocessing.pool.Pool", number: int
+    ) -> "multiprocessing.pool.AsyncResult[T]":
+        return pool.apply_async(self.draw, (number,))
 
 
 def numbered_sample(

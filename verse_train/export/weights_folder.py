@@ -13,6 +13,7 @@ from msgspec import structs
 from verse_infer.errors import UsageError
 from verse_infer.weights import (
     MANIFEST_NAME,
+    OUTPUT,
     Manifest,
     ModelFolder,
     Stage,
@@ -102,10 +103,10 @@ def export_weights(
 
 
 def save_frozen(network: keras.Model, folder: Path, answer: Answer = "as is") -> None:
-    """One SavedModel whose weights are constants of its graph: image -> output, float32.
+    """One SavedModel whose weights are constants of its graph: image -> outputs by name, float32.
 
-    The network is rebuilt in float32 whatever policy it was trained with. Any batch, z, y, x
-    (divisible by 16).
+    The network is rebuilt in float32 whatever policy it was trained with. Any batch and sizes. A network
+    with one output names it "output".
     Frozen weights let TensorFlow fuse convolution, bias and activation when it loads the graph.
     """
     import tensorflow as tf
@@ -114,20 +115,25 @@ def save_frozen(network: keras.Model, folder: Path, answer: Answer = "as is") ->
     )
 
     plain = answering(in_float32(network), answer)
-    channels = plain.input_shape[-1]
+    outputs = plain.output if isinstance(plain.output, dict) else {OUTPUT: plain.output}
+    shapes = {name: tensor.shape for name, tensor in outputs.items()}
+    names = sorted(shapes)
 
     def run(image: Any) -> dict[str, Any]:
-        return {"output": plain(image, training=False)}
+        answer = plain(image, training=False)
+        return answer if isinstance(answer, dict) else {OUTPUT: answer}
 
-    signature = [tf.TensorSpec((None, None, None, None, channels), tf.float32, "image")]
+    unknown = [None] * (len(plain.input_shape) - 1)
+    signature = [tf.TensorSpec((*unknown, plain.input_shape[-1]), tf.float32, "image")]
     frozen = convert_variables_to_constants_v2(
         tf.function(run, input_signature=signature).get_concrete_function()
     )
 
     def serve(image: Any) -> dict[str, Any]:
-        (output,) = frozen(image)
-        output.set_shape((None, None, None, None, plain.output_shape[-1]))
-        return {"output": output}
+        answers = dict(zip(names, frozen(image), strict=True))
+        for name, tensor in answers.items():
+            tensor.set_shape((*[None] * (len(shapes[name]) - 1), shapes[name][-1]))
+        return answers
 
     holder = tf.Module()
     holder.serve = tf.function(serve, input_signature=signature)

@@ -19,9 +19,9 @@ from verse_train.data.samples import Sample
 Batch = tuple[Any, Any]
 
 
-def endless_batches(feed: Feed) -> Any:
+def endless_batches(feed: Feed[Sample], config: TrainingConfig) -> Any:
     """The samples of a feed, one at a time."""
-    batches = (_batch(sample, feed.config) for sample in feed)
+    batches = (_batch(sample, config) for sample in feed)
     if keras.backend.backend() != "tensorflow":
         return batches
     first = next(batches)

@@ -72,7 +72,7 @@ class KeepCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
 class ReportWaiting(keras.callbacks.Callback):  # type: ignore[misc]
     """Adds the share of the epoch's time that training waited for samples; logs the epoch."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed[Any]) -> None:
         super().__init__()
         self.feed = feed
         self.waited = 0.0

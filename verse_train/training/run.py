@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,12 @@ def train(
     kill may fall between checkpoint and log. Waits while another process trains in the folder.
     Returns the network (not the training model around it).
     """
-    with _alone(run.folder):
+    with alone(run.folder):
         return _train(config, groups, run, held)
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Waits until no other process trains in this folder; a killed one holds it no longer."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as lock:
@@ -108,17 +109,19 @@ def _train(
     keras.utils.set_random_seed(run.seed)
     checkpoint = run.folder / CHECKPOINT
     model = _begun_model(config, run)
-    _record_patients(groups, run)
+    record_patients(groups, run)
     steps_done = int(model.optimizer.iterations)
     done = steps_done // run.steps_per_epoch
     epochs = -(-config.steps // run.steps_per_epoch)
     logger.info("%s: %d of %d epochs done; %s", config.stage, done, epochs, asdict(config))
     if done < epochs:
         _look_at_first_samples(config, groups, run)
-        feed = Feed(groups, config, run.seed, run.workers, first=steps_done)
+        feed = Feed(
+            partial(numbered_sample, groups, config, run.seed), run.workers, first=steps_done
+        )
         kept = _numbered_samples(held, config, run.seed, HELD_SAMPLES) if held else []
         model.fit(
-            endless_batches(feed),
+            endless_batches(feed, config),
             validation_data=fixed_batches(kept, config),
             steps_per_epoch=run.steps_per_epoch,
             epochs=epochs,
@@ -160,7 +163,7 @@ def is_weights(folder: Path) -> bool:
     return (folder / MANIFEST_NAME).exists()
 
 
-def _record_patients(groups: Sequence[CaseGroup], run: RunSettings) -> None:
+def record_patients(groups: Sequence[CaseGroup], run: RunSettings) -> None:
     """Note whom the networks of this folder have seen; nothing where a weights folder does not say."""
     resumed = (run.folder / CHECKPOINT).exists()
     begun_with = run.folder if resumed else run.start

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -78,7 +79,7 @@ def test_groups_are_drawn_by_their_weights_and_cases_alike(folder):
 
 def test_workers_deliver_the_numbered_samples_in_order_from_any_start(folder):
     groups = [case_group(folder, 1.0)]
-    feed = Feed(groups, CONFIG, seed=3, workers=2, first=4)
+    feed = Feed(partial(numbered_sample, groups, CONFIG, 3), workers=2, first=4)
     stream = iter(feed)
     try:
         for number, sample in enumerate(islice(stream, 12), start=4):
@@ -94,6 +95,7 @@ def test_an_error_in_a_worker_reaches_the_training(folder):
     without_mask = replace(ball_case(("L1", "L2"), 8.0, (12, 12, 12)), mask=None)
     save_prepared(folder / "a.npz", without_mask)
     groups = [CaseGroup((folder / "a.npz",), 1.0)]
-    stream = iter(Feed(groups, replace(CONFIG, stage="vertebra_segmentation"), 0, 1))
+    config = replace(CONFIG, stage="vertebra_segmentation")
+    stream = iter(Feed(partial(numbered_sample, groups, config, 0), workers=1))
     with pytest.raises(InputError, match="balls: expected a mask"):
         next(stream)
