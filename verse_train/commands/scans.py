@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from verse_infer.errors import UsageError
 from verse_infer.weights import STAGES
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def add_to(commands: Any) -> None:
-    """phantom, check, synthesise, trial-scans."""
+    """phantom, check, naming-table, cut-views, synthesise, trial-scans."""
     phantom = commands.add_parser("phantom", help="write the synthetic sample scan and its truth")
     phantom.add_argument("--output", type=Path, required=True)
     phantom.add_argument("--seed", type=int, help="another one than the sample's")
@@ -26,6 +27,21 @@ def add_to(commands: Any) -> None:
     check.add_argument("--least-dice", type=float, help="fail unless the mean Dice reaches this")
     check.add_argument("--pictures", type=Path, help="folder for pictures of what is wrong")
     check.set_defaults(command=_check)
+    table = commands.add_parser(
+        "naming-table", help="names right by region, field of view, length and slice thickness"
+    )
+    table.add_argument("--truth", type=Path, nargs="+", required=True, help="annotated data sets")
+    table.add_argument(
+        "--output", type=Path, nargs="+", required=True, help="results, one for each"
+    )
+    table.set_defaults(command=_naming_table)
+    views = commands.add_parser("cut-views", help="write random parts of annotated scans")
+    views.add_argument("--data", type=Path, nargs="+", required=True, help="annotated data sets")
+    views.add_argument("--masks", type=Path, help="the container's output for the uncut scans")
+    views.add_argument("--count", type=int, default=3, help="views of each scan")
+    views.add_argument("--seed", type=int, default=7)
+    views.add_argument("--output", type=Path, required=True)
+    views.set_defaults(command=_cut_views)
     bank = commands.add_parser("synthesise", help="draw synthetic scans for a stage")
     bank.add_argument("--stage", choices=STAGES, required=True)
     bank.add_argument("--count", type=int, required=True)
@@ -68,6 +84,29 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.least_dice is not None:
         good &= all(c.mean_dice >= arguments.least_dice for c in comparisons)
     return 0 if good else 1
+
+
+def _naming_table(arguments: argparse.Namespace) -> int:
+    from verse_train.identification.naming_table import naming_table, scored_scans
+
+    if len(arguments.truth) != len(arguments.output):
+        raise UsageError("--output: expected one folder for each of --truth")
+    pairs = zip(arguments.truth, arguments.output, strict=True)
+    scans = [scan for truth, output in pairs for scan in scored_scans(truth, output)]
+    logger.info("\n%s", naming_table(scans))
+    return 0
+
+
+def _cut_views(arguments: argparse.Namespace) -> int:
+    from verse_train.data.datasets import find_scans
+    from verse_train.identification.cut_views import mask_of, write_cut_views
+
+    for root in arguments.data:
+        for scan in find_scans(root):
+            mask = mask_of(scan, arguments.masks) if arguments.masks else None
+            views = write_cut_views(scan, arguments.output, arguments.count, arguments.seed, mask)
+            logger.info("%s: %d views", scan.name, len(views))
+    return 0
 
 
 def _synthesise(arguments: argparse.Namespace) -> int:

@@ -68,6 +68,13 @@ def write_cut_views(
     return paths
 
 
+def mask_of(scan: AnnotatedScan, output: Path) -> Path | None:
+    """The mask that the container wrote for a scan, wherever below its output folder; None if none."""
+    stem = scan.ct.name.removesuffix(".nii.gz").removesuffix("_ct")
+    names = (f"{stem}_seg-vert_msk.nii.gz", f"{stem}_seg.nii.gz")
+    return next((path for name in names for path in sorted(output.rglob(name))), None)
+
+
 def random_views(source: SourceGeometry, count: int, rng: np.random.Generator) -> Iterator[View]:
     """Views of random length and height."""
     axis = source.grid.axes[0]
