@@ -41,6 +41,7 @@ class FlagCode(StrEnum):
     # Names and places are uncertain.
     FEW_VERTEBRAE = "few_vertebrae"
     LOW_RESPONSE = "low_response"
+    VERTEBRA_LEFT_OUT = "vertebra_left_out"
     THICK_SLICES = "thick_slices"
     STEP_IMPLAUSIBLE = "step_implausible"
     SIZE_IMPLAUSIBLE = "size_implausible"

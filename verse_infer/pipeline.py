@@ -30,7 +30,13 @@ from verse_infer.labelling.rules import RuleName
 from verse_infer.landmarks import Heatmaps, find_candidates, predict_heatmaps
 from verse_infer.naming import Sighting, name_in_picture
 from verse_infer.networks import Networks
-from verse_infer.quality import implausible, missing_slices, uncertain, uneven_steps
+from verse_infer.quality import (
+    implausible,
+    left_out,
+    missing_slices,
+    uncertain,
+    uneven_steps,
+)
 from verse_infer.segmentation import incomplete, segment_vertebrae, voxel_counts
 from verse_infer.spine import SpineRegion, locate_spine, z_range_of
 from verse_infer.weights import LandmarkWeights
@@ -139,9 +145,12 @@ class Pipeline:
         wanted = self.options.end_margin_mm
         if self.networks.identification is None or self.options.labelling is not None:
             margin = weights.options.end_margin_mm if wanted is None else wanted
-            found = drop_near_ends(_inside(ct, labelled), z_range, margin)
+            found, seen = (
+                drop_near_ends(_inside(ct, c), z_range, margin) for c in (labelled, candidates)
+            )
             usual = weights.options.usual_response
-            return _Located(found, tuple(uncertain(found, usual)), spine=spine)
+            flags = (*uncertain(found, usual), *left_out(seen, found))
+            return _Located(found, flags, spine=spine)
         with timed(seconds, "vertebra identification"):
             named = name_in_picture(
                 ct, Sighting(spine, heatmaps, labelled), self.networks.identification, weights

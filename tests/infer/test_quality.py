@@ -8,7 +8,7 @@ from verse_infer.anatomy import MEAN_OFFSETS_MM, label_of, name_of
 from verse_infer.ct import Centroid, Ct
 from verse_infer.flags import FlagCode
 from verse_infer.grid import Lattice
-from verse_infer.quality import implausible, missing_slices, uncertain, uneven_steps
+from verse_infer.quality import implausible, left_out, missing_slices, uncertain, uneven_steps
 from verse_infer.segmentation import voxel_counts
 
 GRID = Lattice((-150.0, -100.0, 0.0), (3.0, 2.0, 4.0), (100, 100, 80))
@@ -232,3 +232,31 @@ def test_too_short_for_a_comparison():
     ct, found = body(9)
     assert list(missing_slices(ct, found)) == []
     assert list(missing_slices(ct, found[:1])) == []
+
+
+@pytest.mark.parametrize("name", ["L3", "L4", "S1 is none, so L5"])
+def test_a_clear_response_that_is_none_of_the_result_is_flagged(name):
+    """The sequence rule takes each name once: of two bodies called alike it leaves one out."""
+    found = column("T12 L1 L2 L3 L4")
+    x, y, z = found[-1].point
+    lost = Centroid(label_of(name[-2:]), (x, y + 4, z - 31), 0.65)
+    (flag,) = left_out([*found, lost], found)
+    assert flag.code == FlagCode.VERTEBRA_LEFT_OUT
+    assert flag.value == 0.65
+    assert f"to {name[-2:]}, 31 mm below L4, left out" in flag.message
+
+
+def test_other_names_for_a_body_faint_echoes_and_nothing_found_are_no_reason():
+    found = column("T12 L1 L2 L3 L4")
+    x, y, z = found[2].point
+    other_name = Centroid(label_of("L3"), (x + 3, y, z - 4), 0.7)
+    faint = Centroid(label_of("L5"), (x, y, z - 90), 0.3)
+    assert list(left_out([*found, other_name, faint], found)) == []
+    assert list(left_out(found, [])) == []
+
+
+def test_two_names_for_one_lost_body_are_one_flag():
+    found = column("T12 L1 L2")
+    x, y, z = found[-1].point
+    lost = [Centroid(label_of(n), (x, y, z - 32 - d), 0.6) for n, d in (("L3", 0), ("L4", 3))]
+    assert len(list(left_out([*found, *lost], found))) == 1

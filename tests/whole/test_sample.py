@@ -87,3 +87,14 @@ def test_edited_centroids_replace_localisation(sample, output, run_command, tmp_
     assert process.returncode == 0, process.stderr
     mask = np.asarray(nib.load(results(tmp_path / "out")[OUTPUTS[1]]).dataobj)
     assert set(np.unique(mask)) == {0, *(entry["label"] for entry in edited[1:])}
+
+
+def test_what_the_sequence_rule_loses_is_flagged(sample, run_command, tmp_path):
+    """It takes each name once: where two bodies are called alike, one is left out."""
+    options = ["--labelling", "sequence", "--no-preview"]
+    process = run_command("--input", sample, "--output", tmp_path, *options)
+    assert process.returncode == 0, process.stderr
+    (comparison,) = compare(sample, tmp_path)
+    (case,) = json.loads((tmp_path / "run.json").read_text())["cases"]
+    flagged = {flag["code"] for flag in case["flags"]}
+    assert not comparison.missed or flagged & {"vertebra_left_out", "step_implausible"}
