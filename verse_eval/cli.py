@@ -18,7 +18,7 @@ from verse_eval.files import (
     write_table,
 )
 from verse_eval.measures import MEASURES
-from verse_eval.pairs import case_key, find_case_files
+from verse_eval.pairs import case_key, find_references
 from verse_eval.ranking import FEWEST_SCANS, SCHEMES, rank_teams
 from verse_eval.scan_scores import ScanScore
 from verse_eval.scoring import TeamScores, score_folders
@@ -177,7 +177,7 @@ def _phase(entry: str) -> tuple[str, frozenset[str]]:
     phase, _, place = entry.partition("=")
     path = Path(place)
     if path.is_dir():
-        return phase, frozenset(find_case_files(path))
+        return phase, frozenset(find_references(path))
     try:
         lines = read_text(path).split()
     except (OSError, UnicodeDecodeError) as error:

@@ -8,14 +8,18 @@
 `verse153`: a scan's key is what is left of its name without the convention's own words.
 """
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from verse_infer.batch.discovery import files_below
+from verse_infer.batch.report import REPORT_NAME
 from verse_infer.errors import UsageError
 from verse_infer.files.verse import is_derivative
+
+logger = logging.getLogger(__name__)
 
 #: What a file holds, by its name; the first that matches counts.
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -70,9 +74,28 @@ def find_case_files(root: Path, outside: Sequence[Path] = ()) -> dict[str, CaseF
     """
     if not root.is_dir():
         raise UsageError(f"{root}: expected a folder with centroids and masks, found none")
+    return _case_files(root, files_below(root, outside))
+
+
+def find_references(root: Path, outside: Sequence[Path] = ()) -> dict[str, CaseFiles]:
+    """See find_case_files; results of runs of the container that lie among the references are none."""
+    if not root.is_dir():
+        return find_case_files(root)
+    paths = files_below(root, outside)
+    runs = {path.parent for path in paths if path.name == REPORT_NAME} - {root}
+    kept = [path for path in paths if runs.isdisjoint(path.parents)]
+    found = _case_files(root, kept)
+    if not found:
+        return _case_files(root, paths)
+    for run in sorted(runs):
+        logger.info("passed over, results of a run: %s", run)
+    return found
+
+
+def _case_files(root: Path, paths: Iterable[Path]) -> dict[str, CaseFiles]:
     cases: dict[str, dict[str, Path]] = {}
     cts: dict[str, list[Path]] = {}
-    for path in files_below(root, outside):
+    for path in paths:
         kind, stem = _kind_and_stem(path, root)
         if kind is None or not path.is_file():
             continue
@@ -95,7 +118,7 @@ def pair_cases(reference: Path, prediction: Path) -> tuple[tuple[CasePair, ...],
 
     One folder may lie inside the other. UsageError where no scan is found or none has a prediction.
     """
-    truth = find_case_files(reference, [prediction])
+    truth = find_references(reference, [prediction])
     found = find_case_files(prediction, [reference])
     if not truth:
         raise UsageError(

@@ -137,3 +137,27 @@ def test_nothing_to_compare_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="annotated scans"):
         pair_cases(tmp_path / "empty", tmp_path / "out")
+
+
+def test_results_that_lie_in_the_reference_are_none_of_it(tmp_path, caplog):
+    """As after `make run`, and after scoring other weights into a second folder."""
+    base = "derivatives/sub-verse004/sub-verse004"
+    touch(tmp_path / "ref", "rawdata/sub-verse004_ct.nii.gz", f"{base}_seg-subreg_ctd.json")
+    for run in ("ref/output", "ref/runs/second", "elsewhere"):
+        name = f"{run}/rawdata/sub-verse004_seg-subreg_ctd.json"
+        touch(tmp_path, f"{run}/run.json", name)
+    for prediction in ("elsewhere", "ref/output", "ref/runs/second"):
+        with caplog.at_level("INFO"):
+            pairs, unpaired = pair_cases(tmp_path / "ref", tmp_path / prediction)
+        (pair,) = pairs
+        assert pair.reference.centroids == tmp_path / "ref" / f"{base}_seg-subreg_ctd.json"
+        assert pair.prediction.centroids.is_relative_to(tmp_path / prediction)
+        assert unpaired == ()
+    assert "passed over, results of a run: " in caplog.text
+
+
+def test_results_may_be_a_reference_themselves(tmp_path):
+    touch(tmp_path, "out/run.json", "out/verse004_ctd.json", "other/verse004_ctd.json")
+    for reference in (tmp_path / "out", tmp_path):
+        pairs, _ = pair_cases(reference, tmp_path / "other")
+        assert pairs[0].reference.centroids == tmp_path / "out" / "verse004_ctd.json"
