@@ -73,6 +73,7 @@ ROOMS = {
         "__main__",
     ),
     "verse_train": (
+        "sizes",
         "config",
         "centroid_statistics",
         "check",

@@ -8,7 +8,8 @@ import keras
 from verse_infer.weights import MANIFEST_NAME, STAGES, Stage
 from verse_train.export.entries import stage_entry
 from verse_train.export.weights_folder import StageExport, export_weights
-from verse_train.networks.architectures import SIZES, build_network
+from verse_train.networks.architectures import build_network
+from verse_train.sizes import SIZES, Size
 
 
 def make_paper_weights(folder: Path) -> Path:
@@ -22,8 +23,8 @@ def make_paper_weights(folder: Path) -> Path:
 
 
 def _export(stage: Stage) -> StageExport:
-    entry, answer = stage_entry("paper", stage)
-    return StageExport([build_network(stage, SIZES["paper"])], entry, answer)
+    entry, answer = stage_entry(Size.PAPER, stage)
+    return StageExport([build_network(stage, SIZES[Size.PAPER])], entry, answer)
 
 
 if __name__ == "__main__":

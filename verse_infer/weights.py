@@ -50,6 +50,7 @@ Strategy = Literal["payer"]
 #: The name of the output of a network that has one only.
 OUTPUT = "output"
 
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[float, Meta(ge=1e-3)]
 Voxels = Annotated[int, Meta(ge=16, multiple_of=16)]
 #: Voxels along x, y, z; networks halve them four times.
@@ -69,17 +70,31 @@ class Crop(Struct, frozen=True, forbid_unknown_fields=True):
     labels: tuple[int, ...] = ()
 
 
-class ModelFolder(Struct, frozen=True, forbid_unknown_fields=True):
+class TrainingFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """A network's weights as a further training begins with them; running it needs none of this.
+
+    file: relative to the manifest; it may be absent. size: what verse_train calls the network's size.
+    """
+
+    file: str
+    sha256: Sha256
+    size: Annotated[str, Meta(min_length=1)]
+
+    def __post_init__(self) -> None:
+        """A file elsewhere is none of the weights."""
+        _check_below("file", self.file)
+
+
+class ModelFolder(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One SavedModel: its folder relative to the manifest, and the checksum of its files."""
 
     folder: str
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
+    training: TrainingFile | None = None
 
     def __post_init__(self) -> None:
         """A folder elsewhere is none of the weights."""
-        path = PurePosixPath(self.folder)
-        if path.is_absolute() or not path.parts or ".." in path.parts:
-            raise ValueError(f"folder: expected a folder below the manifest's, got {self.folder!r}")
+        _check_below("folder", self.folder)
 
 
 class SpineOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -348,6 +363,12 @@ def folder_checksum(folder: Path) -> str:
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
+
+
+def _check_below(field: str, place: str) -> None:
+    path = PurePosixPath(place)
+    if path.is_absolute() or not path.parts or ".." in path.parts:
+        raise ValueError(f"{field}: expected a {field} below the manifest's folder, got {place!r}")
 
 
 def _of_version_2(content: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,10 @@ made for a processor with few cores: small networks, smaller samples, Adam with 
 from dataclasses import dataclass
 
 from verse_infer.weights import STAGES, Crop, Stage, crop_of
+from verse_train.sizes import SIZES, NetworkSize, Size
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
     """Random changes to a training sample; every number is the end of a uniform range.
 
@@ -45,7 +46,7 @@ class Augmentation:
     faded_bone: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
     """One stage's training.
 
@@ -64,7 +65,7 @@ class TrainingConfig:
     """
 
     stage: Stage
-    size: str
+    size: NetworkSize
     spacing_mm: float
     sample_size: tuple[int, int, int]
     steps: int
@@ -90,48 +91,48 @@ class TrainingConfig:
 
 _PAPER = (
     TrainingConfig(
-        "spine_localisation",
-        "paper",
-        8.0,
-        (64, 64, 128),
-        20_000,
-        1e-4,
-        Augmentation(translation_mm=240.0, elastic_mm=120.0),
+        stage="spine_localisation",
+        size=SIZES[Size.PAPER],
+        spacing_mm=8.0,
+        sample_size=(64, 64, 128),
+        steps=20_000,
+        rate=1e-4,
+        augmentation=Augmentation(translation_mm=240.0, elastic_mm=120.0),
         decay=5e-4,
     ),
     TrainingConfig(
-        "vertebra_localisation",
-        "paper",
-        2.0,
-        (96, 96, 128),
-        100_000,
-        1e-8,
-        Augmentation(translation_mm=60.0, elastic_mm=30.0),
+        stage="vertebra_localisation",
+        size=SIZES[Size.PAPER],
+        spacing_mm=2.0,
+        sample_size=(96, 96, 128),
+        steps=100_000,
+        rate=1e-8,
+        augmentation=Augmentation(translation_mm=60.0, elastic_mm=30.0),
         optimiser="nesterov",
         decay=5e-4,
         sigma_penalty=100.0,
     ),
     TrainingConfig(
-        "vertebra_segmentation",
-        "paper",
-        1.0,
-        (128, 128, 96),
-        50_000,
-        1e-4,
-        Augmentation(translation_mm=30.0, elastic_mm=15.0),
+        stage="vertebra_segmentation",
+        size=SIZES[Size.PAPER],
+        spacing_mm=1.0,
+        sample_size=(128, 128, 96),
+        steps=50_000,
+        rate=1e-4,
+        augmentation=Augmentation(translation_mm=30.0, elastic_mm=15.0),
         decay=1e-7,
     ),
 )
 
 _COMPACT = (
     TrainingConfig(
-        "spine_localisation",
-        "compact",
-        8.0,
-        (64, 64, 64),
-        1_500,
-        1e-3,
-        Augmentation(
+        stage="spine_localisation",
+        size=SIZES[Size.COMPACT],
+        spacing_mm=8.0,
+        sample_size=(64, 64, 64),
+        steps=1_500,
+        rate=1e-3,
+        augmentation=Augmentation(
             translation_mm=80.0,
             elastic_mm=20.0,
             noise_hu=20.0,
@@ -144,13 +145,13 @@ _COMPACT = (
         near_weight=5.0,
     ),
     TrainingConfig(
-        "vertebra_localisation",
-        "light",
-        2.0,
-        (80, 80, 128),
-        4_000,
-        1e-3,
-        Augmentation(
+        stage="vertebra_localisation",
+        size=SIZES[Size.COMPACT],
+        spacing_mm=2.0,
+        sample_size=(80, 80, 128),
+        steps=4_000,
+        rate=1e-3,
+        augmentation=Augmentation(
             scale=0.2,
             translation_mm=16.0,
             elastic_mm=15.0,
@@ -167,13 +168,13 @@ _COMPACT = (
         sigma=2.0,
     ),
     TrainingConfig(
-        "vertebra_segmentation",
-        "light",
-        1.0,
-        (112, 112, 80),
-        3_000,
-        1e-3,
-        Augmentation(
+        stage="vertebra_segmentation",
+        size=SIZES[Size.COMPACT],
+        spacing_mm=1.0,
+        sample_size=(112, 112, 80),
+        steps=3_000,
+        rate=1e-3,
+        augmentation=Augmentation(
             elastic_mm=4.0,
             noise_hu=120.0,
             blur_mm=2.0,
@@ -195,7 +196,7 @@ _COMPACT = (
     ),
 )
 
-CONFIGS: dict[str, dict[Stage, TrainingConfig]] = {
-    name: dict(zip(STAGES, configs, strict=True))
-    for name, configs in {"paper": _PAPER, "compact": _COMPACT}.items()
+CONFIGS: dict[Size, dict[Stage, TrainingConfig]] = {
+    size: dict(zip(STAGES, configs, strict=True))
+    for size, configs in {Size.PAPER: _PAPER, Size.COMPACT: _COMPACT}.items()
 }

@@ -19,12 +19,13 @@ from verse_train.data.datasets import AnnotatedScan, find_scans
 from verse_train.data.feed import CaseGroup, case_group, held_group
 from verse_train.export.entries import stage_entry
 from verse_train.export.weights_folder import StageExport, export_weights, require_tensorflow
+from verse_train.sizes import Size
 from verse_train.training.run import PATIENTS, RunSettings, train, trained_patients
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What is cross-validated, and where.
 
@@ -39,7 +40,7 @@ class Plan:
 
     data: tuple[Path, ...]
     cases: Mapping[Stage, Sequence[tuple[Path, float]]]
-    config: str
+    config: Size
     folder: Path
     folds: int = 3
     steps: Mapping[Stage, int] = field(default_factory=dict)
@@ -132,7 +133,7 @@ def _networks(plan: Plan, number: int, patients: Sequence[str]) -> dict[Stage, S
         place = f"fold{number}" if held else "all"
         entry, answer = stage_entry(plan.config, stage)
         network = _trained(plan, stage, groups, held, plan.folder / place / stage)
-        exports[stage] = StageExport([network], entry, answer)
+        exports[stage] = StageExport([network], entry, answer, CONFIGS[plan.config][stage].size)
     return exports
 
 

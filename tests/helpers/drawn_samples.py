@@ -3,14 +3,13 @@
 import numpy as np
 
 from tests.helpers.training_cases import ball_case
-from verse_train.config import Augmentation, TrainingConfig
+from tests.helpers.trainings import config_of as small_config
 from verse_train.data.samples import draw_sample
-
-NOTHING = Augmentation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+from verse_train.sizes import Size
 
 
 def config_of(stage):
-    return TrainingConfig(stage, "compact", 4.0, (24, 24, 44), 1, 1e-3, NOTHING, sigma=2.0)
+    return small_config(stage, 1, Size.COMPACT, spacing_mm=4.0, sample_size=(24, 24, 44), sigma=2.0)
 
 
 def sample_of(stage):

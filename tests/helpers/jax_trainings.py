@@ -13,31 +13,25 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from tests.helpers.training_cases import LEAST, TINY_PLAIN, TINY_TRANSPOSED
 from tests.helpers.trainings import FeedInProcess, config_of, settings
 from verse_infer.weights import STAGES
 from verse_train.config import CONFIGS
 from verse_train.data.feed import CaseGroup
 from verse_train.networks.answers import in_float32
-from verse_train.networks.architectures import SIZES, NetworkSize
 from verse_train.training import run as training
-from verse_train.training.frozen import networks_of_weights
+from verse_train.training.start import network_of_weights
 
 SPINE, VERTEBRAE, MASK = STAGES
 BUNDLED = Path(__file__).parents[2] / "weights"
 #: As small as XLA compiles quickly: two levels, so that something is enlarged, or one.
-NETWORKS = {
-    "two plain levels": NetworkSize((2, 2), 2, 0.0, normalised=False, logarithmic=False),
-    "two light levels": NetworkSize(
-        (2, 2), 2, 0.1, normalised=True, logarithmic=True, upsampling="transposed"
-    ),
-    "one level": NetworkSize((2,), 2, 0.1, normalised=True, logarithmic=True),
-}
+PLAIN, TRANSPOSED = (replace(size, filters=(2, 2)) for size in (TINY_PLAIN, TINY_TRANSPOSED))
 #: Of each stage: steps are those of the last of its trainings, which continues the ones before.
 STEPS = {SPINE: (4, 6), VERTEBRAE: (2,), MASK: (2,)}
 CONFIGURATIONS = {
-    SPINE: config_of(SPINE, 6, "two plain levels", decay=5e-4, rate_falls=True),
-    VERTEBRAE: config_of(VERTEBRAE, 2, "one level"),
-    MASK: config_of(MASK, 2, "two light levels", dice_loss=True),
+    SPINE: config_of(SPINE, 6, PLAIN, decay=5e-4, rate_falls=True),
+    VERTEBRAE: config_of(VERTEBRAE, 2, LEAST),
+    MASK: config_of(MASK, 2, TRANSPOSED, dice_loss=True),
 }
 PRECISIONS = {SPINE: "float32", VERTEBRAE: "float32", MASK: "mixed_bfloat16"}
 
@@ -59,17 +53,16 @@ def train_all(case, folder):
 
 def facts(folder):
     model = training._begun_model(CONFIGURATIONS[MASK], settings(folder / MASK))
-    (taken_up,) = networks_of_weights(BUNDLED, CONFIGS["compact"][SPINE])
+    taken_up = network_of_weights(BUNDLED, CONFIGS["compact"][SPINE])
+    np.save(folder / "bundled.npy", keras.ops.convert_to_numpy(taken_up(image_of(SPINE))))
     return {
         "backend": keras.backend.backend(),
         "started": FeedInProcess.started,
         "compiled": model.jit_compile,
-        "taken_up": taken_up.name,
     }
 
 
 def main(case, folder):
-    SIZES.update(NETWORKS)
     training.Feed = FeedInProcess
     train_all(case, folder)
     (folder / "facts.json").write_text(json.dumps(facts(folder)))

@@ -8,6 +8,7 @@ from verse_infer.weights import STAGES
 from verse_train.export.entries import stage_entry
 from verse_train.export.weights_folder import StageExport, export_weights
 from verse_train.networks.architectures import build_network
+from verse_train.sizes import Size
 
 SMALL = {
     "vertebra_localisation": {"tile_overlap": 8},
@@ -19,7 +20,7 @@ def tiny_exports(ensemble=1):
     """Random networks of all stages, with the entries of the compact configuration."""
     exports = {}
     for stage in STAGES:
-        entry, answer = stage_entry("compact", stage)
+        entry, answer = stage_entry(Size.COMPACT, stage)
         # So small a crop does not reach as far from its middle as the real ones.
         options = structs.replace(entry.options, **SMALL.get(stage, {}))
         entry = structs.replace(entry, input_size=(16, 16, 16), options=options)
@@ -29,7 +30,7 @@ def tiny_exports(ensemble=1):
             network = build_network(stage, TINY)
             _enlarge_outputs(network)
             networks.append(network)
-        exports[stage] = StageExport(networks, entry, answer)
+        exports[stage] = StageExport(networks, entry, answer, TINY)
     return exports
 
 

@@ -7,15 +7,19 @@ import numpy as np
 from verse_infer.anatomy import label_of
 from verse_infer.ct import Centroid
 from verse_infer.grid import Lattice
+from verse_infer.weights import STAGES
 from verse_train.data.prepared import PreparedCase
-from verse_train.networks.architectures import NetworkSize
+from verse_train.sizes import NetworkSize
 
 BACKGROUND_HU, VERTEBRA_HU = -200, 800
 #: Small and fast; the depths of the real ones, two filters a level.
-TINY = NetworkSize((2, 2, 2), 2, 0.1, normalised=True, logarithmic=True)
-#: With the decoder of `light`.
-TINY_LIGHT = replace(TINY, upsampling="transposed")
-TINY_PLAIN = NetworkSize((2, 2, 2), 2, 0.0, normalised=False, logarithmic=False)
+TINY = NetworkSize(
+    name="tiny", filters=(2, 2, 2), spatial_filters=2, leaky=0.1, normalised=True, heatmaps="shares"
+)
+TINY_TRANSPOSED = replace(TINY, name="tiny transposed", transposed=STAGES)
+TINY_PLAIN = replace(TINY, name="tiny plain", leaky=0.0, normalised=False, heatmaps="product")
+#: One level.
+LEAST = replace(TINY, name="least", filters=(2,))
 
 
 def ball_case(

@@ -2,10 +2,11 @@
 
 import csv
 
+from tests.helpers.training_cases import TINY
 from verse_train.config import Augmentation, TrainingConfig
 from verse_train.training.run import LOG, RunSettings
 
-NOTHING = Augmentation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+NOTHING = Augmentation(rotation_deg=0, scale=0, intensity_scale=0, intensity_shift=0)
 
 
 class FeedInProcess:
@@ -26,8 +27,9 @@ class FeedInProcess:
             number += 1
 
 
-def config_of(stage, steps, size="tiny", **other):
-    return TrainingConfig(stage, size, 8.0, (16, 16, 16), steps, 1e-2, NOTHING, **other)
+def config_of(stage, steps, size=TINY, **other):
+    usual = {"spacing_mm": 8.0, "sample_size": (16, 16, 16), "rate": 1e-2, "augmentation": NOTHING}
+    return TrainingConfig(stage=stage, size=size, steps=steps, **{**usual, **other})
 
 
 def settings(folder, steps_per_epoch=2, precision="float32"):

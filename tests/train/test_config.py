@@ -11,7 +11,7 @@ import pytest
 
 from verse_infer.weights import STAGES
 from verse_train.config import CONFIGS, Augmentation
-from verse_train.networks.architectures import SIZES
+from verse_train.sizes import SIZES, Size
 
 PAPER = CONFIGS["paper"]
 #: Largest move of a control point of the elastic deformation, and largest translation along an axis.
@@ -37,7 +37,7 @@ TRAINING = {
     "crop_offset_mm": [(0.0, 0.0, 0.0)] * 3,
     "small_crops": [()] * 3,
     "centroid_jitter_mm": [0.0, 0.0, 0.0],
-    "size": ["paper", "paper", "paper"],
+    "size": [Size.PAPER] * 3,
 }
 
 
@@ -62,12 +62,13 @@ def test_augmentation_is_the_papers(stage):
 
 
 def test_networks_are_the_papers():
-    size = SIZES["paper"]
+    size = SIZES[Size.PAPER]
     assert size.filters == (64, 64, 64, 64, 64)  # five levels
     assert size.spatial_filters == 64
     assert size.leaky == 0.0  # ReLU; stage 2 has leaky ReLU 0.1 whatever the size
     assert not size.normalised
-    assert not size.logarithmic
+    assert size.heatmaps == "product"
+    assert size.transposed == ()
 
 
 def test_no_field_of_the_training_goes_unstated():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.training_cases import ball_case
+from tests.helpers.training_cases import LEAST, ball_case
 from tests.helpers.trainings import log_of
 from verse_infer.errors import InputError, UsageError
 from verse_infer.weights import STAGES
@@ -15,7 +15,8 @@ from verse_train.config import CONFIGS
 from verse_train.cross_validation import Plan, cross_validate, folds_of, train_fold
 from verse_train.data.datasets import AnnotatedScan
 from verse_train.data.prepared import save_prepared
-from verse_train.networks.architectures import SIZES, build_network
+from verse_train.networks.architectures import build_network
+from verse_train.sizes import Size
 from verse_train.training.run import CHECKPOINT, PATIENTS
 
 
@@ -44,7 +45,7 @@ def plan(tmp_path, monkeypatch, in_process):
     del in_process
     for stage, config in CONFIGS["compact"].items():
         crops = {"crop_offset_mm": (0.0, 0.0, 0.0), "small_crops": ()}
-        small = replace(config, size="least", sample_size=(16, 16, 16), **crops)
+        small = replace(config, size=LEAST, sample_size=(16, 16, 16), **crops)
         monkeypatch.setitem(CONFIGS["compact"], stage, small)
     names = ("one", "two", "three")
     for stage in STAGES:
@@ -56,10 +57,10 @@ def plan(tmp_path, monkeypatch, in_process):
     scans = [scan(tmp_path, name, 2) for name in names]
     monkeypatch.setattr(cross_validation, "find_scans", lambda _: scans)
     return Plan(
-        (tmp_path,),
-        {stage: [(tmp_path / stage, 1.0)] for stage in STAGES},
-        "compact",
-        tmp_path / "crossed",
+        data=(tmp_path,),
+        cases={stage: [(tmp_path / stage, 1.0)] for stage in STAGES},
+        config=Size.COMPACT,
+        folder=tmp_path / "crossed",
         steps=dict.fromkeys(STAGES, 1),
         precision="float32",
     )
@@ -115,9 +116,7 @@ def test_every_scan_is_read_by_weights_that_never_saw_its_patient(plan, monkeypa
 def test_a_fold_can_be_trained_by_itself(plan, monkeypatch):
     ran = []
     monkeypatch.setattr(cross_validation, "_run", lambda scan, *_: ran.append(scan.name))
-    monkeypatch.setattr(
-        cross_validation, "train", lambda c, *_: build_network(c.stage, SIZES["least"])
-    )
+    monkeypatch.setattr(cross_validation, "train", lambda c, *_: build_network(c.stage, LEAST))
     weights = train_fold(plan, 1)
     assert (weights / "manifest.json").exists()
     assert weights == plan.folder / "fold1" / "weights"
@@ -143,7 +142,7 @@ def test_every_fold_begins_with_the_start(plan, tmp_path, monkeypatch):
 
     def train(config, _groups, settings, _held):
         begun.append((config.stage, settings.start))
-        return build_network(config.stage, SIZES[config.size])
+        return build_network(config.stage, config.size)
 
     monkeypatch.setattr(cross_validation, "_run", lambda *_: None)
     monkeypatch.setattr(cross_validation, "train", train)

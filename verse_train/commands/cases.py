@@ -7,6 +7,7 @@ from typing import Any
 
 from verse_infer.errors import UsageError
 from verse_infer.weights import STAGES
+from verse_train.sizes import Size
 
 logger = logging.getLogger(__name__)
 
@@ -15,7 +16,7 @@ def add_to(commands: Any) -> None:
     """prepare, self-label, self-annotate."""
     prepare = commands.add_parser("prepare", help="prepare annotated scans for a stage")
     prepare.add_argument("--stage", choices=STAGES, required=True)
-    prepare.add_argument("--config", default="compact", choices=("compact", "paper"))
+    prepare.add_argument("--config", default=Size.COMPACT, choices=tuple(Size))
     prepare.add_argument("--data", type=Path, nargs="+", required=True)
     prepare.add_argument("--cache", type=Path, required=True)
     prepare.set_defaults(command=_prepare)
@@ -34,7 +35,7 @@ def add_to(commands: Any) -> None:
     )
     add = centroids.add_argument
     add("--stage", choices=STAGES[:2], required=True)
-    add("--config", default="compact", choices=("compact", "paper"))
+    add("--config", default=Size.COMPACT, choices=tuple(Size))
     add("--data", type=Path, required=True, help="a folder that the container has worked on")
     add("--answers", type=Path, required=True, help="the container's output for it")
     add("--without", nargs="*", default=(), help="patients held out")

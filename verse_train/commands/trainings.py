@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from verse_infer.weights import IDENTIFICATION, STAGES
+from verse_train.sizes import Size
 
 logger = logging.getLogger(__name__)
 
 
 def add_to(commands: Any) -> None:
-    """train, lighten, cross-validate."""
+    """train, cross-validate."""
     train = commands.add_parser("train", help="train one stage; continues where it was stopped")
     train.add_argument("--stage", choices=(*STAGES, IDENTIFICATION), required=True)
-    train.add_argument("--config", default="compact", choices=("compact", "paper"))
+    train.add_argument("--config", default=Size.COMPACT, choices=tuple(Size))
     train.add_argument("--steps", type=int, help="instead of the configuration's")
     train.add_argument("--rate", type=float, help="learning rate instead of the configuration's")
     train.add_argument("--seed", type=int, default=0)
@@ -31,16 +32,7 @@ def add_to(commands: Any) -> None:
     train.add_argument("--run", type=Path, required=True, help="checkpoints and logs")
     train.add_argument("--start", type=Path, help="a training, or weights, to begin with")
     train.set_defaults(command=_train)
-    _add_lighten(commands)
     _add_cross_validate(commands)
-
-
-def _add_lighten(commands: Any) -> None:
-    light = commands.add_parser("lighten", help="begin a light training with compact weights")
-    light.add_argument("--stage", choices=STAGES, required=True)
-    light.add_argument("--start", type=Path, required=True, help="weights folder")
-    light.add_argument("--run", type=Path, required=True, help="the training's folder")
-    light.set_defaults(command=_lighten)
 
 
 def _add_cross_validate(commands: Any) -> None:
@@ -54,7 +46,7 @@ def _add_cross_validate(commands: Any) -> None:
         add(f"--{name}", nargs="+", required=True, metavar="FOLDER[=WEIGHT]", help="its cases")
         add(f"--{name}-steps", type=int, help="instead of the configuration's")
         add(f"--{name}-start", type=Path, help="training without their patients to begin with")
-    add("--config", default="compact", choices=("compact", "paper"))
+    add("--config", default=Size.COMPACT, choices=tuple(Size))
     add("--folds", type=int, default=3)
     add("--fold", type=int, metavar="N", help="train fold N (from 0) only, beside other processes")
     add("--precision", default="mixed_bfloat16", help="Keras policy")
@@ -102,14 +94,6 @@ def _train_stage(arguments: argparse.Namespace, changes: dict[str, Any], what: A
     train(replace(CONFIGS[arguments.config][arguments.stage], **changes), *what)
 
 
-def _lighten(arguments: argparse.Namespace) -> int:
-    from verse_train.config import CONFIGS
-    from verse_train.training.lightening import lighten
-
-    lighten(arguments.start, CONFIGS["compact"][arguments.stage], arguments.run)
-    return 0
-
-
 def _weighted(entries: Sequence[str]) -> list[tuple[Path, float]]:
     """FOLDER or FOLDER=WEIGHT, each."""
     parts = [entry.partition("=") for entry in entries]
@@ -123,15 +107,15 @@ def _cross_validate(arguments: argparse.Namespace) -> int:
     steps = {stage: getattr(arguments, f"{stage}_steps") for stage in STAGES}
     starts = {stage: getattr(arguments, f"{stage}_start") for stage in STAGES}
     plan = Plan(
-        tuple(arguments.data),
-        {stage: _weighted(getattr(arguments, stage)) for stage in STAGES},
-        arguments.config,
-        arguments.output,
-        arguments.folds,
-        {stage: count for stage, count in steps.items() if count},
-        {stage: folder for stage, folder in starts.items() if folder},
-        arguments.precision,
-        arguments.workers,
+        data=tuple(arguments.data),
+        cases={stage: _weighted(getattr(arguments, stage)) for stage in STAGES},
+        config=arguments.config,
+        folder=arguments.output,
+        folds=arguments.folds,
+        steps={stage: count for stage, count in steps.items() if count},
+        start={stage: folder for stage, folder in starts.items() if folder},
+        precision=arguments.precision,
+        workers=arguments.workers,
     )
     if arguments.fold is None:
         logger.info("cross-validated\n%s", summary(cross_validate(plan)))

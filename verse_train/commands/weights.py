@@ -8,6 +8,7 @@ from typing import Any
 from verse_infer.errors import UsageError
 from verse_infer.texts import read_json, read_text
 from verse_infer.weights import STAGES
+from verse_train.sizes import Size
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ def add_to(commands: Any) -> None:
         option = "--" + stage.replace("_", "-")
         sources = "training folders, or weights to take over"
         export.add_argument(option, type=Path, nargs="+", required=True, help=sources)
-    export.add_argument("--config", default="compact", choices=("compact", "paper"))
+    export.add_argument("--config", default=Size.COMPACT, choices=tuple(Size))
     export.add_argument("--name", required=True)
     export.add_argument("--facts", type=Path, help="JSON with training data, date, scores")
     export.add_argument("--card", type=Path, help="model card; without, one of what is known")
@@ -52,7 +53,7 @@ def _export(arguments: argparse.Namespace) -> int:
         entry, answer = stage_entry(arguments.config, stage)
         config = CONFIGS[arguments.config][stage]
         networks = [each for folder in folders for each in networks_to_export(folder, config)]
-        stages[stage] = StageExport(networks, entry, answer)
+        stages[stage] = StageExport(networks, entry, answer, config.size)
     export_weights(arguments.output, arguments.name, stages, facts, card)
     logger.info("weights written: %s", arguments.output)
     return 0

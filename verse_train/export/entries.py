@@ -24,6 +24,7 @@ from verse_infer.weights import (
 )
 from verse_train.config import CONFIGS, TrainingConfig
 from verse_train.networks.answers import Answer, answer_of
+from verse_train.sizes import Size
 
 #: The published method's numbers, for networks of the papers' size. The papers let tiles overlap by 96 of
 #: 128 slices; the published code by 64.
@@ -32,10 +33,10 @@ _PUBLISHED_LANDMARKS = LandmarkOptions(tile_overlap=64, min_distance=3)
 _INTENSITY_DIVISOR = 2048.0
 
 
-def stage_entry(config_name: str, stage: Stage) -> tuple[StageWeights, Answer]:
+def stage_entry(size: Size, stage: Stage) -> tuple[StageWeights, Answer]:
     """Manifest entry (without models) of a stage trained with one of our configurations."""
-    config = CONFIGS[config_name][stage]
-    entry = _published(config) if config_name == "paper" else _tuned(config)
+    config = CONFIGS[size][stage]
+    entry = _published(config) if size == Size.PAPER else _tuned(config)
     return entry, answer_of(config)
 
 

@@ -11,6 +11,7 @@ import keras
 from msgspec import structs
 
 from verse_infer.errors import UsageError
+from verse_infer.networks import check_files
 from verse_infer.weights import (
     MANIFEST_NAME,
     OUTPUT,
@@ -19,31 +20,46 @@ from verse_infer.weights import (
     Stage,
     Stages,
     StageWeights,
+    TrainingFile,
     as_json,
     folder_checksum,
 )
 from verse_train.config import TrainingConfig
 from verse_train.networks.answers import Answer, answering, in_float32
-from verse_train.training.frozen import models_of_weights
-from verse_train.training.run import is_weights, load_network
+from verse_train.networks.architectures import build_network
+from verse_train.networks.stored import checksum, save_weights
+from verse_train.sizes import NetworkSize
+from verse_train.training.run import load_network
+from verse_train.training.start import is_weights, models_of_weights
 
 CARD_NAME = "MODEL_CARD.md"
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """A model of another weights folder."""
+
+    weights: Path
+    model: ModelFolder
 
 
 @dataclass(frozen=True, slots=True)
 class StageExport:
     """What of one stage goes into a weights folder: networks and the stage's manifest entry.
 
-    networks: Keras models as build_network makes them, or folders of SavedModels that already give the
-    stage's answer and are copied; averaged at run time if several.
+    networks: Keras models, or those of another weights folder, which are copied; averaged at run time if
+    several.
     weights: the entry; its `models` is filled in by the export.
     answer: what the SavedModel makes of the network's output: nothing, responses of logits
     (sigmoid), or heatmaps of logits (shares).
+    size: of the Keras models, where build_network makes them; their weights are then kept for further
+    trainings, too.
     """
 
-    networks: Sequence[keras.Model | Path]
+    networks: Sequence[keras.Model | TakenOver]
     weights: StageWeights
     answer: Answer = "as is"
+    size: NetworkSize | None = None
 
 
 def require_tensorflow() -> None:
@@ -56,14 +72,18 @@ def require_tensorflow() -> None:
         )
 
 
-def networks_to_export(folder: Path, config: TrainingConfig) -> list[keras.Model | Path]:
-    """The network of a training folder's last checkpoint, or the SavedModels of a weights folder.
+def networks_to_export(folder: Path, config: TrainingConfig) -> list[keras.Model | TakenOver]:
+    """The network of a training folder's last checkpoint, or the models of a weights folder.
 
-    UsageError, before anything is loaded, where Keras does not run on TensorFlow.
+    UsageError, before anything is loaded, where Keras does not run on TensorFlow; WeightsError where
+    models are damaged.
     """
     require_tensorflow()
     if is_weights(folder):
-        return [*models_of_weights(folder, config)]
+        models = models_of_weights(folder, config)
+        for model in models:
+            check_files(folder / model.folder, model.sha256)
+        return [TakenOver(folder, model) for model in models]
     return [load_network(folder, config)]
 
 
@@ -74,7 +94,7 @@ def export_weights(
     facts: Mapping[str, Any],
     card: str = "",
 ) -> None:
-    """Write SavedModels, manifest.json and the model card's text, if any.
+    """Write SavedModels, what trainings begin with, manifest.json and the model card's text, if any.
 
     The folder is replaced as a whole, or not at all. UsageError where Keras does not run on TensorFlow.
     """
@@ -83,16 +103,14 @@ def export_weights(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".weights-") as temporary:
         partial = Path(temporary) / "weights"
         entries: dict[str, StageWeights] = {}
-        for stage in stages:
-            models = []
-            for number, network in enumerate(stages[stage].networks):
-                model = f"{stage}/model{number}"
-                if isinstance(network, Path):
-                    shutil.copytree(network, partial / model)
-                else:
-                    save_frozen(network, partial / model, stages[stage].answer)
-                models.append(ModelFolder(model, folder_checksum(partial / model)))
-            entries[stage] = structs.replace(stages[stage].weights, models=tuple(models))
+        for stage, export in stages.items():
+            models = tuple(
+                _copied(network, partial, stage, number)
+                if isinstance(network, TakenOver)
+                else _saved(network, export, partial, stage, number)
+                for number, network in enumerate(export.networks)
+            )
+            entries[stage] = structs.replace(export.weights, models=models)
         manifest = Manifest(name=name, stages=Stages(**entries), facts=dict(facts))  # type: ignore[arg-type]
         (partial / MANIFEST_NAME).write_text(as_json(manifest), encoding="utf-8")
         if card:
@@ -100,6 +118,41 @@ def export_weights(
         if folder.exists():
             folder.rename(Path(temporary) / "old")
         partial.rename(folder)
+
+
+def _saved(
+    network: keras.Model, export: StageExport, folder: Path, stage: Stage, number: int
+) -> ModelFolder:
+    """The network as SavedModel, and as a training begins with it."""
+    place = f"{stage}/model{number}"
+    save_frozen(network, folder / place, export.answer)
+    training = None
+    if export.size:
+        # The same network anew: a checkpoint's layers have the names of the day it was begun.
+        named = build_network(stage, export.size)
+        named.set_weights(network.get_weights())
+        file = _training_file(place)
+        save_weights(named, folder / file)
+        training = TrainingFile(file, checksum(folder / file), export.size.name)
+    return ModelFolder(place, folder_checksum(folder / place), training)
+
+
+def _copied(taken: TakenOver, folder: Path, stage: Stage, number: int) -> ModelFolder:
+    """A model of another weights folder, byte for byte; what a training begins with, if that is there."""
+    place = f"{stage}/model{number}"
+    shutil.copytree(taken.weights / taken.model.folder, folder / place)
+    training = taken.model.training
+    if training is not None:
+        source, file = taken.weights / training.file, _training_file(place)
+        if source.is_file():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / file)
+        training = structs.replace(training, file=file)
+    return ModelFolder(place, taken.model.sha256, training)
+
+
+def _training_file(place: str) -> str:
+    return f"training/{place}.npz"
 
 
 def save_frozen(network: keras.Model, folder: Path, answer: Answer = "as is") -> None:

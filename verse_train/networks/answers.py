@@ -6,7 +6,6 @@ from typing import Any, Literal
 import keras
 
 from verse_train.config import TrainingConfig
-from verse_train.networks.architectures import SIZES
 from verse_train.networks.layers import NamedHeatmaps, NamedLogits
 from verse_train.networks.losses import shares
 
@@ -23,7 +22,7 @@ def answer_of(config: TrainingConfig) -> Answer:
     """How the output of a network trained with this configuration becomes the stage's answer."""
     if config.stage == "vertebra_segmentation":
         return "sigmoid"
-    if config.stage == "vertebra_localisation" and SIZES[config.size].logarithmic:
+    if config.stage == "vertebra_localisation" and config.size.heatmaps == "shares":
         return "shares"
     return "as is"
 

@@ -7,7 +7,7 @@ All networks take any z, y, x divisible by 16.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
@@ -19,46 +19,12 @@ from verse_train.networks.layers import (
     NamedLogits,
     Upsampling3D,
 )
+from verse_train.sizes import NetworkSize
 
 Tensor = Any
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkSize:
-    """How wide and deep the networks are.
-
-    filters: of each U-Net level, finest first.
-    spatial_filters: of the 7×7×7 convolutions of the spatial configuration part.
-    leaky: slope of the leaky ReLU; 0 is a plain ReLU.
-    normalised: instance normalisation after each 3×3×3 convolution.
-    upsampling: how the U-Net's decoder enlarges: linear, then one convolution over skip connection
-        and enlarged features, as published; or transposed, a convolution of each and their sum.
-    logarithmic: the SpatialConfiguration-Net's factors are added as logarithms instead of
-        multiplied, and heatmaps are the chance of any vertebra times a softmax over their names.
-    """
-
-    filters: tuple[int, ...]
-    spatial_filters: int
-    leaky: float
-    normalised: bool
-    logarithmic: bool
-    upsampling: Literal["linear", "transposed"] = "linear"
-
-
-#: `paper` has the sizes of the papers. `compact` trains and runs on a processor: few filters where
-#: the voxels are many, more where they are few; normalised, because short trainings swing without;
-#: logarithmic, because cross-entropy finds 26 sparse heatmaps in thousands of steps where squared
-#: differences still answer zero everywhere (the papers train for 100,000). `light` is `compact` with a
-#: cheaper decoder: a transposed convolution 4×4×4 by 2 has 8 products per channel and voxel where a
-#: convolution of the enlarged features has 27, and nothing is enlarged or joined at full resolution.
-SIZES: dict[str, NetworkSize] = {
-    "paper": NetworkSize((64,) * 5, 64, 0.0, normalised=False, logarithmic=False),
-    "compact": NetworkSize((16, 32, 64, 64, 64), 32, 0.1, normalised=True, logarithmic=True),
-    "light": NetworkSize(
-        (16, 32, 64, 64, 64), 32, 0.1, normalised=True, logarithmic=True, upsampling="transposed"
-    ),
-}
-#: Initial logit of any vertebra against the background, so that a new logarithmic network answers
+#: Initial logit of any vertebra against the background, so that a new network of shares answers
 #: "most likely background".
 INITIAL_LOGIT = -3.0
 
@@ -67,16 +33,21 @@ def build_network(stage: Stage, size: NetworkSize) -> keras.Model:
     """The network of one stage, with float32 input and output.
 
     spine_localisation: CT -> 1 heatmap. vertebra_localisation: CT -> 26 heatmaps, in the order of
-    VERTEBRAE, or their logits against the background where the size is logarithmic.
+    VERTEBRAE, or their logits against the background where the size's heatmaps are shares.
     vertebra_segmentation: CT and Gaussian at the centroid -> logit of this vertebra.
+
+    Layers with weights are named by their place, always the same: stored weights are found by names.
     """
     channels = 2 if stage == "vertebra_segmentation" else 1
     inputs = keras.Input((None, None, None, channels), name="image", dtype="float32")
+    transposed = stage in size.transposed
     if stage == "vertebra_localisation":
         # Leaky ReLU 0.1 in both sizes, as in the SpatialConfiguration-Net's paper.
-        outputs = _spatial_configuration_net(inputs, len(VERTEBRAE), size)
+        blocks = _Blocks(0.1, size.normalised, transposed)
+        outputs = _spatial_configuration_net(inputs, len(VERTEBRAE), size, blocks)
     else:
-        outputs = _head(_u_net(inputs, size, size.leaky), 1, kernel=1)
+        blocks = _Blocks(size.leaky, size.normalised, transposed)
+        outputs = _head(blocks.u_net(inputs, size.filters), 1, kernel=1)
     outputs = keras.layers.Activation("linear", dtype="float32", name="output")(outputs)
     return keras.Model(inputs, outputs, name=stage)
 
@@ -93,67 +64,64 @@ def penalise_kernels(network: keras.Model, factor: float) -> None:
             layer.kernel.regularizer = penalty  # what is added to the loss
 
 
-def _u_net(tensor: Tensor, size: NetworkSize, leaky: float) -> Tensor:
-    """U-Net features: two convolutions before and two after each skip connection."""
-    skips = []
-    for level, filters in enumerate(size.filters):
-        if level:
-            tensor = keras.layers.AveragePooling3D(2)(tensor)
-        tensor = _double_convolution(tensor, filters, size, leaky)
-        skips.append(tensor)
-    for filters, skip in zip(size.filters[-2::-1], skips[-2::-1], strict=True):
-        tensor = _joined(skip, tensor, filters, size, leaky)
-        tensor = _convolution(tensor, filters, 3, size, leaky)
-    return tensor
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """What networks are built of. leaky, normalised: as in NetworkSize. transposed: the decoder's way."""
 
+    leaky: float
+    normalised: bool
+    transposed: bool
 
-def _joined(skip: Tensor, coarse: Tensor, filters: int, size: NetworkSize, leaky: float) -> Tensor:
-    """Features of a level and the enlarged ones of the next coarser level, through a convolution."""
-    if size.upsampling == "linear":
-        joined = keras.layers.Concatenate()([skip, Upsampling3D()(coarse)])
-        return _convolution(joined, filters, 3, size, leaky)
-    enlarged = keras.layers.Conv3DTranspose(
-        filters,
-        4,
-        strides=2,
-        padding="same",
-        kernel_initializer="he_normal",
-        use_bias=False,
-    )(coarse)
-    fine = _plain_convolution(skip, filters, 3, size)
-    return _normalised(keras.layers.Add()([fine, enlarged]), size, leaky)
+    def u_net(self, tensor: Tensor, filters: tuple[int, ...]) -> Tensor:
+        """U-Net features: two convolutions before and two after each skip connection."""
+        skips = []
+        for level, width in enumerate(filters):
+            if level:
+                tensor = keras.layers.AveragePooling3D(2)(tensor)
+            for number in range(2):
+                tensor = self.convolution(tensor, width, 3, f"down{level}_{number}")
+            skips.append(tensor)
+        for level in reversed(range(len(filters) - 1)):
+            tensor = self._joined(skips[level], tensor, filters[level], f"up{level}_0")
+            tensor = self.convolution(tensor, filters[level], 3, f"up{level}_1")
+        return tensor
 
+    def convolution(self, tensor: Tensor, filters: int, kernel: int, name: str) -> Tensor:
+        """A convolution, normalised and through its ReLU."""
+        return self._activated(self._plain(tensor, filters, kernel, name), name)
 
-def _double_convolution(tensor: Tensor, filters: int, size: NetworkSize, leaky: float) -> Tensor:
-    for _ in range(2):
-        tensor = _convolution(tensor, filters, 3, size, leaky)
-    return tensor
+    def _joined(self, skip: Tensor, coarse: Tensor, filters: int, name: str) -> Tensor:
+        """Features of a level and the enlarged ones of the next coarser level, through a convolution."""
+        if not self.transposed:
+            joined = keras.layers.Concatenate()([skip, Upsampling3D()(coarse)])
+            return self.convolution(joined, filters, 3, name)
+        enlarged = keras.layers.Conv3DTranspose(
+            filters,
+            4,
+            strides=2,
+            padding="same",
+            kernel_initializer="he_normal",
+            use_bias=False,
+            name=f"{name}_coarse",
+        )(coarse)
+        fine = self._plain(skip, filters, 3, name)
+        return self._activated(keras.layers.Add()([fine, enlarged]), name)
 
+    def _plain(self, tensor: Tensor, filters: int, kernel: int, name: str) -> Tensor:
+        return keras.layers.Conv3D(
+            filters,
+            kernel,
+            padding="same",
+            kernel_initializer="he_normal",
+            use_bias=not self.normalised,
+            name=name,
+        )(tensor)
 
-def _convolution(
-    tensor: Tensor, filters: int, kernel: int, size: NetworkSize, leaky: float
-) -> Tensor:
-    return _normalised(_plain_convolution(tensor, filters, kernel, size), size, leaky)
-
-
-def _plain_convolution(tensor: Tensor, filters: int, kernel: int, size: NetworkSize) -> Tensor:
-    return keras.layers.Conv3D(
-        filters,
-        kernel,
-        padding="same",
-        kernel_initializer="he_normal",
-        use_bias=not size.normalised,
-    )(tensor)
-
-
-def _normalised(tensor: Tensor, size: NetworkSize, leaky: float) -> Tensor:
-    if size.normalised:
-        tensor = InstanceNormalization()(tensor)
-    return _activation(leaky)(tensor)
-
-
-def _activation(leaky: float) -> keras.layers.Layer:
-    return keras.layers.LeakyReLU(leaky) if leaky else keras.layers.ReLU()
+    def _activated(self, tensor: Tensor, name: str) -> Tensor:
+        if self.normalised:
+            tensor = InstanceNormalization(name=f"{name}_norm")(tensor)
+        relu = keras.layers.LeakyReLU(self.leaky) if self.leaky else keras.layers.ReLU()
+        return relu(tensor)
 
 
 def _head(
@@ -170,28 +138,36 @@ def _head(
     )(tensor)
 
 
-def _spatial_configuration_net(inputs: Tensor, landmarks: int, size: NetworkSize) -> Tensor:
+def _spatial_configuration_net(
+    inputs: Tensor, landmarks: int, size: NetworkSize, blocks: _Blocks
+) -> Tensor:
     """Local heatmaps times what the configuration of all local heatmaps says of each landmark."""
-    features = _u_net(inputs, size, leaky=0.1)
+    features = blocks.u_net(inputs, size.filters)
     local = _head(features, landmarks, kernel=3)
-    if not size.logarithmic:
+    if size.heatmaps == "product":
         # A positive initial bias of the product: were both factors near zero, neither would learn.
-        spatial = _spatial_configuration(local, landmarks, size, "tanh", 0.5)
+        spatial = _configuration(local, landmarks, size.spatial_filters, blocks, "tanh", 0.5)
         return keras.layers.Multiply()([local, spatial])
     # The same product in logarithms. Where a vertebra is and which it is are learned apart: the
     # first is plain to see and needs one channel, the second needs the whole configuration.
     vertebra = _head(features, 1, kernel=3, bias=INITIAL_LOGIT, name="vertebra")
-    spatial = _spatial_configuration(NamedHeatmaps()([vertebra, local]), landmarks, size, None, 0.0)
+    heatmaps = NamedHeatmaps()([vertebra, local])
+    spatial = _configuration(heatmaps, landmarks, size.spatial_filters, blocks, None, 0.0)
     return NamedLogits()([vertebra, keras.layers.Add()([local, spatial])])
 
 
-def _spatial_configuration(
-    heatmaps: Tensor, landmarks: int, size: NetworkSize, activation: str | None, bias: float
+def _configuration(
+    heatmaps: Tensor,
+    landmarks: int,
+    filters: int,
+    blocks: _Blocks,
+    activation: str | None,
+    bias: float,
 ) -> Tensor:
     """Convolutions 7×7×7 at a quarter of the resolution, enlarged by cubic interpolation."""
     spatial = keras.layers.AveragePooling3D(4)(heatmaps)
-    for _ in range(3):
-        spatial = _convolution(spatial, size.spatial_filters, 7, size, leaky=0.1)
+    for number in range(3):
+        spatial = blocks.convolution(spatial, filters, 7, f"configuration{number}")
     spatial = keras.layers.Conv3D(
         landmarks,
         7,
@@ -199,5 +175,6 @@ def _spatial_configuration(
         activation=activation,
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.001),
         bias_initializer=keras.initializers.Constant(bias),
+        name="configuration_head",
     )(spatial)
     return Upsampling3D(4, "cubic")(spatial)

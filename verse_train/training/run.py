@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from verse_infer.anatomy import VERTEBRAE
 from verse_infer.errors import UsageError
 from verse_infer.files.atomic import atomic_write
-from verse_infer.weights import MANIFEST_NAME
 from verse_train.config import TrainingConfig
 from verse_train.data.feed import CaseGroup, Feed, numbered_sample, patients_of
 from verse_train.data.samples import MAX_IGNORED, Sample
 from verse_train.networks.answers import FINISH, answer_of
-from verse_train.networks.architectures import SIZES, build_network, penalise_kernels
+from verse_train.networks.architectures import build_network, penalise_kernels
 from verse_train.networks.losses import (
     LandmarkHeatmapLoss,
     LandmarkShareLoss,
@@ -39,8 +38,8 @@ from verse_train.training.callbacks import (
     ReportWaiting,
     Respond,
 )
-from verse_train.training.frozen import networks_of_weights
 from verse_train.training.sample_checks import check_samples, draw_samples
+from verse_train.training.start import is_weights, network_of_weights
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = "last.keras"
@@ -147,7 +146,7 @@ def _begun_model(config: TrainingConfig, run: RunSettings) -> keras.Model:
             return training_model(config)
         logger.info("beginning with %s", run.start)
         if is_weights(run.start):
-            return training_model(config, networks_of_weights(run.start, config)[0])
+            return training_model(config, network_of_weights(run.start, config))
         checkpoint = _checkpoint_of(run.start)
     model = keras.models.load_model(checkpoint, custom_objects=_losses(config))
     # The number of steps may have changed since: the rate's fall follows. So may the penalty, and the
@@ -156,11 +155,6 @@ def _begun_model(config: TrainingConfig, run: RunSettings) -> keras.Model:
     model.jit_compile = _jit()
     penalise_kernels(model, kernel_penalty(config))
     return model
-
-
-def is_weights(folder: Path) -> bool:
-    """Is it a weights folder, not a training's?"""
-    return (folder / MANIFEST_NAME).exists()
 
 
 def record_patients(groups: Sequence[CaseGroup], run: RunSettings) -> None:
@@ -224,7 +218,7 @@ def training_model(config: TrainingConfig, network: keras.Model | None = None) -
 
     For vertebra localisation the model takes (image, landmark rows) and answers with its loss.
     """
-    network = network or build_network(config.stage, SIZES[config.size])
+    network = network or build_network(config.stage, config.size)
     penalise_kernels(network, kernel_penalty(config))
     optimiser = _optimiser(config)
     if config.stage != "vertebra_localisation":
@@ -256,7 +250,7 @@ def kernel_penalty(config: TrainingConfig) -> float:
     as much in the papers' stage 1, and kernels would fall to zero.
     """
     stage_2 = config.stage == "vertebra_localisation"
-    if config.stage == "vertebra_segmentation" or (stage_2 and SIZES[config.size].logarithmic):
+    if config.stage == "vertebra_segmentation" or (stage_2 and config.size.heatmaps == "shares"):
         return config.decay / 2
     if stage_2 and config.sigma_penalty > 0:
         return config.decay
@@ -270,7 +264,7 @@ def network_of(model: keras.Model, config: TrainingConfig) -> keras.Model:
 
 
 def _landmark_loss(config: TrainingConfig) -> keras.layers.Layer:
-    if SIZES[config.size].logarithmic:
+    if config.size.heatmaps == "shares":
         return LandmarkShareLoss(config.sigma)
     return LandmarkHeatmapLoss(config.sigma, config.sigma_penalty, config.near_weight)
 

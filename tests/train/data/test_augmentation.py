@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -5,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.training_cases import voxel_points
+from tests.helpers.trainings import NOTHING
 from verse_infer.grid import Lattice
 from verse_train.config import CONFIGS, Augmentation
 from verse_train.data.augmentation import change_intensities, random_map, sample_volume
 
-NOTHING = Augmentation(rotation_deg=0, scale=0, intensity_scale=0, intensity_shift=0)
 STRONG = Augmentation(
     rotation_deg=15, scale=0.2, translation_mm=10, elastic_mm=4, mirror=True, noise_hu=20
 )
@@ -86,7 +88,7 @@ def test_scaling_enlarges_the_image_by_up_to_its_range():
 
 
 def test_rotations_and_translations_stay_in_their_ranges():
-    turning, moving = Augmentation(15.0, 0.0), Augmentation(0.0, 0.0, translation_mm=10.0)
+    turning, moving = Augmentation(scale=0.0), replace(NOTHING, translation_mm=10.0)
     rotations = [map_of(seed, turning).matrix for seed in range(40)]
     for matrix in rotations:
         assert matrix @ matrix.T == pytest.approx(np.eye(3), abs=1e-12)
@@ -101,7 +103,7 @@ def test_rotations_and_translations_stay_in_their_ranges():
 def test_mirroring_swaps_left_and_right_on_half_of_the_samples():
     flips = 0
     for seed in range(40):
-        spatial = map_of(seed, Augmentation(0.0, 0.0, mirror=True))
+        spatial = map_of(seed, replace(NOTHING, mirror=True))
         (found,) = spatial.sample_points(np.array([[40.0, -35.0, 507.0]]))
         assert np.abs(found) == pytest.approx([10, 5, 7])
         assert found[1:] == pytest.approx([5, 7])
@@ -111,7 +113,7 @@ def test_mirroring_swaps_left_and_right_on_half_of_the_samples():
 
 def test_elastic_displacement_is_bounded_and_smooth():
     for seed in range(5):
-        spatial = map_of(seed, Augmentation(0.0, 0.0, elastic_mm=8.0))
+        spatial = map_of(seed, replace(NOTHING, elastic_mm=8.0))
         moved = np.moveaxis(spatial.scan_points(), 0, -1) - (30, -40, 500) - voxel_points(LATTICE)
         assert 0.5 < np.abs(moved).max() <= 8.0
         for axis in range(3):

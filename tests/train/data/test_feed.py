@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from tests.helpers.training_cases import ball_case
+from tests.helpers.trainings import NOTHING, config_of
 from verse_infer.errors import InputError, UsageError
-from verse_train.config import Augmentation, TrainingConfig
+from verse_train.config import Augmentation
 from verse_train.data.feed import CaseGroup, Feed, case_group, held_group, numbered_sample
 from verse_train.data.prepared import save_prepared
 
-CONFIG = TrainingConfig(
-    "vertebra_localisation", "compact", 8.0, (16, 16, 16), 1, 1e-3, Augmentation()
-)
+CONFIG = config_of("vertebra_localisation", 1, augmentation=Augmentation())
 
 
 @pytest.fixture
@@ -67,7 +66,7 @@ def test_sample_i_depends_on_seed_and_i_alone(folder):
 
 
 def test_groups_are_drawn_by_their_weights_and_cases_alike(folder):
-    plain = replace(CONFIG, augmentation=Augmentation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    plain = replace(CONFIG, augmentation=NOTHING)
     paths = case_group(folder, 1.0).paths
     groups = [CaseGroup(paths[:2], 3.0), CaseGroup(paths[2:], 1.0)]
     drawn = [numbered_sample(groups, plain, 0, i).image.max() * 2048 for i in range(200)]

@@ -7,11 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.training_cases import BACKGROUND_HU, VERTEBRA_HU, ball_case
+from tests.helpers.trainings import NOTHING
+from tests.helpers.trainings import config_of as small_config
 from verse_infer.anatomy import LABELS, label_of
 from verse_infer.errors import InputError
 from verse_infer.grid import Lattice
 from verse_infer.weights import STAGES, Crop
-from verse_train.config import CONFIGS, Augmentation, TrainingConfig
+from verse_train.config import CONFIGS
 from verse_train.data.fields_of_view import (
     OUTSIDE_HU,
     around_spine,
@@ -24,14 +26,14 @@ from verse_train.data.samples import (
     draw_sample,
 )
 
-NOTHING = Augmentation(rotation_deg=0, scale=0, intensity_scale=0, intensity_shift=0)
 SEEDS = st.integers(0, 10_000)
 NAMES = ("T11", "T12", "L1", "L2", "L3")
 BONE = VERTEBRA_HU / 2048
 
 
 def config_of(stage, augmentation=NOTHING, spacing=4.0, size=(32, 32, 48), **other):
-    return TrainingConfig(stage, "compact", spacing, size, 1, 1e-3, augmentation, **other)
+    usual = {"spacing_mm": spacing, "sample_size": size, "augmentation": augmentation}
+    return small_config(stage, 1, **usual, **other)
 
 
 def drawn(case, config, seed=0):

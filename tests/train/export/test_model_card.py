@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.tiny_weights import write_weights
+from tests.helpers.training_cases import LEAST
 from tests.helpers.trainings import config_of, settings
 from verse_infer.errors import UsageError
-from verse_infer.weights import STAGES
+from verse_infer.weights import BUNDLED_WEIGHTS, STAGES
 from verse_train import cli as command
 from verse_train.config import CONFIGS
 from verse_train.export.model_card import model_card, steps_done
@@ -23,7 +24,7 @@ LEFT_OPEN = ("Licences", "Scores", "Limits")
 def trained(tmp_path, groups, in_process):
     """Folder of a training of 3 steps on the patient `balls`."""
     del in_process
-    train(config_of(SPINE, 3, "least"), groups, settings(tmp_path / "run", 3))
+    train(config_of(SPINE, 3, LEAST), groups, settings(tmp_path / "run", 3))
     return tmp_path / "run"
 
 
@@ -41,7 +42,7 @@ def test_a_training_is_told_by_its_steps_and_patients(trained):
 
 def test_steps_of_a_start_count(trained, tmp_path, groups):
     after = replace(settings(tmp_path / "after", 1), start=trained)
-    train(config_of(SPINE, 4, "least"), groups, after)
+    train(config_of(SPINE, 4, LEAST), groups, after)
     assert steps_done(tmp_path / "after") == 4
 
 
@@ -74,15 +75,14 @@ def test_a_folder_without_a_training_is_refused(tmp_path):
 
 @pytest.fixture
 def export(trained, tmp_path, monkeypatch):
-    """export(*options) -> exit code and the card written."""
-    for stage in STAGES:
-        monkeypatch.setitem(CONFIGS["compact"], stage, config_of(stage, 1, "least"))
-    model = tmp_path / "model"
-    model.mkdir()
-    monkeypatch.setattr("verse_train.export.weights_folder.networks_to_export", lambda *_: [model])
+    """export(*options) -> exit code and the card written; stages 2 and 3 are the bundled ones."""
+    monkeypatch.setitem(CONFIGS["compact"], SPINE, config_of(SPINE, 1, LEAST))
+    sources = {stage: trained if stage == SPINE else BUNDLED_WEIGHTS for stage in STAGES}
 
     def run(*options):
-        stages = [word for s in STAGES for word in ("--" + s.replace("_", "-"), str(trained))]
+        stages = [
+            w for s, folder in sources.items() for w in ("--" + s.replace("_", "-"), str(folder))
+        ]
         output = ["--name", "mine", "--output", str(tmp_path / "out")]
         code = command.main(["export", *stages, *output, *map(str, options)])
         card = tmp_path / "out" / CARD_NAME
@@ -96,7 +96,8 @@ def test_an_export_without_a_card_gets_one_of_what_is_known(export, tmp_path):
     facts.write_text(json.dumps({"date": "2026-11-22"}))
     code, card = export("--facts", facts)
     assert code == 0
-    assert "trained for 3 steps; patients (1): balls" in card
+    assert "spine_localisation: trained for 3 steps; patients (1): balls" in card
+    assert "vertebra_localisation: taken over from the weights compact-" in card
     assert "Date: 2026-11-22" in card
 
 

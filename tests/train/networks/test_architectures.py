@@ -2,14 +2,15 @@ import keras
 import numpy as np
 import pytest
 
-from tests.helpers.training_cases import TINY, TINY_LIGHT, TINY_PLAIN
+from tests.helpers.training_cases import TINY, TINY_PLAIN, TINY_TRANSPOSED
 from verse_infer.anatomy import VERTEBRAE
 from verse_infer.weights import STAGES
 from verse_train.config import CONFIGS
-from verse_train.networks.architectures import SIZES, NetworkSize, build_network
+from verse_train.networks.architectures import build_network
 from verse_train.networks.losses import shares
+from verse_train.sizes import SIZES, NetworkSize, Size
 
-NETWORK_SIZES = {"logarithmic": TINY, "plain": TINY_PLAIN, "light": TINY_LIGHT}
+NETWORK_SIZES = {"shares": TINY, "product": TINY_PLAIN, "transposed": TINY_TRANSPOSED}
 CHANNELS = {
     "spine_localisation": (1, 1),
     "vertebra_localisation": (1, len(VERTEBRAE)),
@@ -31,7 +32,7 @@ def test_outputs_have_the_inputs_size_and_start_near_the_background(stage, size)
         answer = np.asarray(network(image_of(shape, inputs)))
         assert answer.shape == (1, *shape, outputs)
         assert answer.dtype == np.float32
-        if stage == "vertebra_localisation" and size != "plain":
+        if stage == "vertebra_localisation" and size != "product":
             answer = np.asarray(shares(answer))
             assert answer.sum(axis=-1).max() < 0.1  # e^-3 for any vertebra against 1
         assert np.abs(answer).max() < 0.15
@@ -51,7 +52,7 @@ def test_input_and_output_stay_float32_in_mixed_precision(stage):
 
 def test_the_papers_u_net_has_the_papers_layers():
     """Five levels of 64 filters, two 3×3×3 convolutions before and two after each skip."""
-    network = build_network("vertebra_segmentation", SIZES["paper"])
+    network = build_network("vertebra_segmentation", SIZES[Size.PAPER])
     kernels = [
         tuple(layer.kernel.shape)
         for layer in network.layers
@@ -66,7 +67,7 @@ def test_the_papers_u_net_has_the_papers_layers():
 
 
 def test_a_transposed_decoder_takes_skip_and_coarse_features_apart():
-    network = build_network("vertebra_segmentation", SIZES["light"])
+    network = build_network("vertebra_segmentation", SIZES[Size.COMPACT])
     joined = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv3DTranspose)]
     assert [layer.filters for layer in joined] == [64, 64, 32, 16]
     assert {(layer.kernel_size, layer.strides) for layer in joined} == {((4, 4, 4), (2, 2, 2))}
@@ -77,7 +78,7 @@ def test_a_transposed_decoder_takes_skip_and_coarse_features_apart():
 
 
 def test_the_papers_spatial_configuration_is_four_wide_convolutions_at_a_quarter():
-    network = build_network("vertebra_localisation", SIZES["paper"])
+    network = build_network("vertebra_localisation", SIZES[Size.PAPER])
     wide = [
         layer
         for layer in network.layers
@@ -105,7 +106,7 @@ def test_the_spatial_part_can_silence_a_channel():
 
 
 def test_where_a_vertebra_is_does_not_depend_on_its_name():
-    """Logarithmic size: silence one name, and the chance of any vertebra stays."""
+    """Heatmaps as shares: silence one name, and the chance of any vertebra stays."""
     network = build_network("vertebra_localisation", TINY)
     image = image_of((16, 16, 16), 1)
     before = np.asarray(shares(network(image)))
@@ -121,5 +122,5 @@ def test_every_configuration_names_a_size_and_lattices_the_networks_take():
     for configs in CONFIGS.values():
         for stage, config in configs.items():
             assert config.stage == stage
-            assert isinstance(SIZES[config.size], NetworkSize)
+            assert isinstance(config.size, NetworkSize)
             assert all(n % 16 == 0 for n in config.sample_size)

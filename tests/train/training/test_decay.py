@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_weights import write_weights
-from tests.helpers.training_cases import TINY
+from tests.helpers.training_cases import TINY, TINY_PLAIN, TINY_TRANSPOSED
 from tests.helpers.trainings import config_of, log_of, settings
 from verse_infer.weights import STAGES
 from verse_train.config import CONFIGS
@@ -17,7 +17,7 @@ from verse_train.networks.architectures import build_network, penalise_kernels
 from verse_train.training import run as training
 from verse_train.training.run import kernel_penalty, load_network, train, training_model
 
-pytestmark = pytest.mark.usefixtures("tiny_sizes")
+pytestmark = pytest.mark.usefixtures("float32_again")
 VOXELS = 16 * 16 * 16  # of a sample of config_of
 
 
@@ -35,14 +35,14 @@ def squares(network):
     ("stage", "size", "other", "factor"),
     [
         # The published loss ½Σ(ĥ - h)² is here Σ(ĥ - h)² / voxels: 2 / voxels times it.
-        ("spine_localisation", "plain", {}, 2 / VOXELS),
-        ("spine_localisation", "tiny", {"near_weight": 5.0}, 2 / VOXELS),
+        ("spine_localisation", TINY_PLAIN, {}, 2 / VOXELS),
+        ("spine_localisation", TINY, {"near_weight": 5.0}, 2 / VOXELS),
         # Here Σ(ĥ - h)² + α‖σ‖²: twice the published one.
-        ("vertebra_localisation", "plain", {"sigma_penalty": 1e-3}, 2),
+        ("vertebra_localisation", TINY_PLAIN, {"sigma_penalty": 1e-3}, 2),
         # Entropies: the published one, and one that the papers do not have.
-        ("vertebra_segmentation", "plain", {}, 1),
-        ("vertebra_localisation", "tiny", {}, 1),
-        ("vertebra_segmentation", "tiny light", {}, 1),
+        ("vertebra_segmentation", TINY_PLAIN, {}, 1),
+        ("vertebra_localisation", TINY, {}, 1),
+        ("vertebra_segmentation", TINY_TRANSPOSED, {}, 1),
     ],
 )
 def test_the_loss_is_higher_by_half_the_sum_of_squared_kernels_in_the_losses_own_scale(
@@ -66,13 +66,13 @@ def test_the_papers_factors():
 
 
 def test_heatmaps_of_a_fixed_sigma_are_averaged_over_vertebrae_too():
-    config = config_of("vertebra_localisation", 2, "plain", decay=1.0)
+    config = config_of("vertebra_localisation", 2, TINY_PLAIN, decay=1.0)
     assert kernel_penalty(config) == pytest.approx(1 / (26 * VOXELS))
 
 
 @pytest.mark.usefixtures("in_process")
 def test_kernels_shrink_more_with_decay(tmp_path, groups):
-    config = config_of("vertebra_segmentation", 6, "plain", optimiser="nesterov")
+    config = config_of("vertebra_segmentation", 6, TINY_PLAIN, optimiser="nesterov")
     without = train(config, groups, settings(tmp_path / "without"))
     decayed = train(replace(config, decay=1.0), groups, settings(tmp_path / "with"))
     assert squares(decayed) < 0.9 * squares(without)
@@ -81,7 +81,7 @@ def test_kernels_shrink_more_with_decay(tmp_path, groups):
 @pytest.mark.parametrize("name", ["compact", "paper"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_only_configurations_with_decay_penalise_and_then_every_kernel(name, stage):
-    config = replace(CONFIGS[name][stage], size="tiny" if name == "compact" else "plain")
+    config = replace(CONFIGS[name][stage], size=TINY if name == "compact" else TINY_PLAIN)
     model = training_model(config)
     penalised = [w.path for w in model.trainable_weights if w.regularizer is not None]
     with_kernel = [w.path for w in model.trainable_weights if len(w.shape) == 5]

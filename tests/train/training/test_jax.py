@@ -12,16 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers.jax_trainings import CONFIGURATIONS, NETWORKS, PRECISIONS, SPINE, STEPS, image_of
+from tests.helpers.jax_trainings import BUNDLED, CONFIGURATIONS, PRECISIONS, SPINE, STEPS, image_of
 from tests.helpers.training_cases import ball_case
 from tests.helpers.trainings import FeedInProcess, log_of, settings
 from verse_infer.weights import STAGES
+from verse_train.config import CONFIGS
 from verse_train.data.prepared import save_prepared
 from verse_train.export.weights_folder import save_frozen
 from verse_train.networks.answers import FINISH, answer_of
-from verse_train.networks.architectures import SIZES
 from verse_train.training import run as training
 from verse_train.training.run import load_network, train
+from verse_train.training.start import network_of_weights
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.skipif(
@@ -47,18 +48,11 @@ def trained(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def sizes(monkeypatch):
-    for name, size in NETWORKS.items():
-        monkeypatch.setitem(SIZES, name, size)
-
-
 def test_steps_are_compiled_and_a_training_is_resumed_where_it_was(trained):
     facts = json.loads((trained / "facts.json").read_text())
     assert facts["backend"] == "jax"
     assert facts["compiled"] is True
     assert facts["started"] == [0, 4, 0, 0]  # of two trainings of stage 1, the second after 4 steps
-    assert facts["taken_up"] == SPINE  # the bundled network answers the same on JAX
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -85,6 +79,12 @@ def test_its_checkpoint_is_exported_with_tensorflow_and_answers_the_same(trained
     found = model(tf.constant(image_of(stage)))["output"].numpy()
     expected = np.asarray(FINISH[answer_of(config)](np.load(trained / stage / "answer.npy")))
     assert np.abs(found - expected).max() < 1e-3 * np.ptp(expected)
+
+
+def test_a_training_begins_with_the_bundled_weights_on_jax_too(trained):
+    network = network_of_weights(BUNDLED, CONFIGS["compact"][SPINE])
+    expected = np.asarray(network(image_of(SPINE)))
+    assert np.abs(np.load(trained / "bundled.npy") - expected).max() < 1e-4 * np.ptp(expected)
 
 
 @pytest.mark.usefixtures("in_process")

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.helpers.training_cases import TINY, TINY_PLAIN, ball_case
+from tests.helpers.training_cases import LEAST, TINY, TINY_PLAIN, TINY_TRANSPOSED, ball_case
 from tests.helpers.trainings import FeedInProcess, config_of, log_of, settings
 from verse_infer.anatomy import LABELS, label_of
 from verse_infer.errors import UsageError
@@ -16,8 +16,8 @@ from verse_infer.weights import STAGES, Crop
 from verse_train.config import CONFIGS
 from verse_train.data.feed import Feed, case_group, numbered_sample
 from verse_train.data.prepared import save_prepared
-from verse_train.networks.architectures import SIZES
 from verse_train.networks.losses import LandmarkHeatmapLoss
+from verse_train.sizes import Size
 from verse_train.training import run as training
 from verse_train.training.callbacks import KeepCheckpoint
 from verse_train.training.run import (
@@ -31,7 +31,7 @@ from verse_train.training.run import (
     training_model,
 )
 
-pytestmark = pytest.mark.usefixtures("tiny_sizes")
+pytestmark = pytest.mark.usefixtures("float32_again")
 
 
 def flat(model):
@@ -42,11 +42,11 @@ def flat(model):
 @pytest.mark.parametrize(
     ("stage", "size", "other"),
     [
-        ("spine_localisation", "tiny", {"near_weight": 5.0}),
-        ("vertebra_localisation", "tiny", {"rate_falls": True}),
-        ("vertebra_localisation", "plain", {"near_weight": 5.0}),
-        ("vertebra_segmentation", "tiny", {"dice_loss": True}),
-        ("vertebra_segmentation", "tiny light", {"dice_loss": True}),
+        ("spine_localisation", TINY, {"near_weight": 5.0}),
+        ("vertebra_localisation", TINY, {"rate_falls": True}),
+        ("vertebra_localisation", TINY_PLAIN, {"near_weight": 5.0}),
+        ("vertebra_segmentation", TINY, {"dice_loss": True}),
+        ("vertebra_segmentation", TINY_TRANSPOSED, {"dice_loss": True}),
     ],
 )
 def test_a_few_steps_lower_the_loss(tmp_path, groups, stage, size, other):
@@ -130,7 +130,7 @@ def kill_in_epoch(monkeypatch, epoch, callback):
 def test_a_killed_training_continues_at_the_right_step(
     tmp_path, groups, monkeypatch, callback, first
 ):
-    config = config_of("vertebra_segmentation", 6, "least", rate_falls=True)
+    config = config_of("vertebra_segmentation", 6, LEAST, rate_falls=True)
     whole = train(config, groups, settings(tmp_path / "whole"))
     with monkeypatch.context() as patch:
         kill_in_epoch(patch, 1, callback)
@@ -149,7 +149,7 @@ def test_a_killed_training_continues_at_the_right_step(
 
 @pytest.mark.usefixtures("in_process")
 def test_a_lost_log_does_not_lose_the_training(tmp_path, groups):
-    config = config_of("spine_localisation", 4, "least")
+    config = config_of("spine_localisation", 4, LEAST)
     train(config, groups, settings(tmp_path))
     (tmp_path / LOG).unlink()
     train(replace(config, steps=6), groups, settings(tmp_path))
@@ -159,7 +159,7 @@ def test_a_lost_log_does_not_lose_the_training(tmp_path, groups):
 
 @pytest.mark.usefixtures("in_process")
 def test_a_finished_training_is_not_trained_again(tmp_path, groups):
-    config = config_of("vertebra_localisation", 4, "least")
+    config = config_of("vertebra_localisation", 4, LEAST)
     network = train(config, groups, settings(tmp_path))
     before = (tmp_path / CHECKPOINT).stat().st_mtime_ns
     again = train(config, groups, settings(tmp_path))
@@ -169,7 +169,7 @@ def test_a_finished_training_is_not_trained_again(tmp_path, groups):
 
 @pytest.mark.usefixtures("in_process")
 def test_more_steps_continue_and_the_rate_follows(tmp_path, groups):
-    config = config_of("spine_localisation", 20, "least", rate_falls=True)
+    config = config_of("spine_localisation", 20, LEAST, rate_falls=True)
     train(replace(config, steps=4), groups, settings(tmp_path))
     train(config, groups, settings(tmp_path))
     model = keras.models.load_model(tmp_path / CHECKPOINT, custom_objects=training._losses(config))
@@ -182,7 +182,7 @@ def test_more_steps_continue_and_the_rate_follows(tmp_path, groups):
 
 @pytest.mark.usefixtures("in_process")
 def test_a_training_may_begin_with_another(tmp_path, groups):
-    config = config_of("spine_localisation", 2, "least", rate_falls=True)
+    config = config_of("spine_localisation", 2, LEAST, rate_falls=True)
     first, second = tmp_path / "first", tmp_path / "second"
     begun = flat(train(config, groups, settings(first)))
     same = train(config, groups, replace(settings(second), start=first))
@@ -198,7 +198,7 @@ def test_a_training_may_begin_with_another(tmp_path, groups):
 
 @pytest.mark.usefixtures("in_process")
 def test_a_training_to_begin_with_must_exist(tmp_path, groups):
-    config = config_of("spine_localisation", 2, "least")
+    config = config_of("spine_localisation", 2, LEAST)
     with pytest.raises(UsageError, match=r"nowhere: expected a training's folder"):
         train(config, groups, replace(settings(tmp_path), start=tmp_path / "nowhere"))
 
@@ -209,7 +209,7 @@ def test_a_training_knows_whom_it_has_seen(tmp_path):
         save_prepared(tmp_path / name / "case.npz", ball_case(name=name))
         return [case_group(tmp_path / name, 1.0)]
 
-    config = config_of("spine_localisation", 2, "least")
+    config = config_of("spine_localisation", 2, LEAST)
     first, second = tmp_path / "first", tmp_path / "second"
     train(config, group("anna"), settings(first))
     assert trained_patients(first) == {"anna"}
@@ -224,7 +224,7 @@ def test_a_training_knows_whom_it_has_seen(tmp_path):
 
 @pytest.mark.usefixtures("in_process")
 def test_a_seed_gives_one_training(tmp_path, groups):
-    config = config_of("vertebra_segmentation", 4, "least")
+    config = config_of("vertebra_segmentation", 4, LEAST)
     one, again = (train(config, groups, settings(tmp_path / name)) for name in ("a", "b"))
     assert flat(one) == pytest.approx(flat(again), abs=1e-5)
     other = train(config, groups, replace(settings(tmp_path / "c"), seed=1))
@@ -234,7 +234,7 @@ def test_a_seed_gives_one_training(tmp_path, groups):
 @LOG_LEFT_OPEN
 @pytest.mark.usefixtures("in_process")
 def test_a_checkpoint_appears_only_when_whole(tmp_path, groups, monkeypatch):
-    config = config_of("spine_localisation", 2, "least")
+    config = config_of("spine_localisation", 2, LEAST)
     train(config, groups, settings(tmp_path))
     before = (tmp_path / CHECKPOINT).read_bytes()
 
@@ -272,7 +272,7 @@ def test_a_folder_without_a_training_is_an_error(tmp_path):
 @pytest.mark.usefixtures("in_process")
 def test_the_papers_loss_trains_the_sigmas_with_nesterov(tmp_path, groups):
     config = config_of(
-        "vertebra_localisation", 4, "plain", optimiser="nesterov", sigma_penalty=100.0
+        "vertebra_localisation", 4, TINY_PLAIN, optimiser="nesterov", sigma_penalty=100.0
     )
     config = replace(config, rate=1e-5)
     train(config, groups, settings(tmp_path))
@@ -290,7 +290,7 @@ def test_the_papers_loss_trains_the_sigmas_with_nesterov(tmp_path, groups):
 def test_workers_feed_the_training(tmp_path, groups):
     """Once with the real feed: its process starts, delivers, and ends."""
     assert training.Feed is Feed
-    train(config_of("vertebra_segmentation", 2, "least"), groups, settings(tmp_path))
+    train(config_of("vertebra_segmentation", 2, LEAST), groups, settings(tmp_path))
     (row,) = log_of(tmp_path)
     assert float(row["waiting_share"]) > 0
 
@@ -313,9 +313,8 @@ def test_short_trainings_rise_over_a_tenth_of_their_steps():
 
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_configuration_builds_its_training_model(name, stage, monkeypatch):
-    config = CONFIGS[name][stage]
-    monkeypatch.setitem(SIZES, config.size, TINY if name == "compact" else TINY_PLAIN)
+def test_every_configuration_builds_its_training_model(name, stage):
+    config = replace(CONFIGS[name][stage], size=TINY if name == Size.COMPACT else TINY_PLAIN)
     model = training_model(config)
     assert network_of(model, config).name == stage
     clip = model.optimizer.global_clipnorm

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers.training_cases import ball_case
+from tests.helpers.training_cases import LEAST, ball_case
 from tests.helpers.trainings import config_of, log_of, settings
 from verse_infer.errors import InputError
 from verse_infer.weights import STAGES
@@ -20,7 +20,7 @@ from verse_train.training.run import LOG, train
 @pytest.mark.parametrize("stage", STAGES)
 def test_held_out_cases_give_a_loss_and_pictures(tmp_path, groups, stage, monkeypatch):
     monkeypatch.setattr(training, "HELD_SAMPLES", 2)
-    config = config_of(stage, 6, "least")
+    config = config_of(stage, 6, LEAST)
     train(config, groups, settings(tmp_path), held=groups)
     losses = [float(row["val_loss"]) for row in log_of(tmp_path)]
     assert len(losses) == 3
@@ -32,7 +32,7 @@ def test_held_out_cases_give_a_loss_and_pictures(tmp_path, groups, stage, monkey
 
 @pytest.mark.usefixtures("in_process")
 def test_validation_does_not_change_the_training(tmp_path, groups):
-    config = config_of("spine_localisation", 4, "least")
+    config = config_of("spine_localisation", 4, LEAST)
     plain, held = (
         train(config, groups, settings(tmp_path / name), held=kept)
         for name, kept in (("plain", ()), ("held", groups))
@@ -45,13 +45,13 @@ def test_validation_does_not_change_the_training(tmp_path, groups):
 
 @pytest.mark.usefixtures("in_process")
 def test_the_log_says_which_share_of_the_time_training_waited(tmp_path, groups):
-    train(config_of("spine_localisation", 4, "least"), groups, settings(tmp_path))
+    train(config_of("spine_localisation", 4, LEAST), groups, settings(tmp_path))
     assert all(0 <= float(row["waiting_share"]) <= 1 for row in log_of(tmp_path))
 
 
 @pytest.mark.usefixtures("in_process")
 def test_tensorboard_finds_the_figures_of_each_epoch(tmp_path, groups):
-    train(config_of("spine_localisation", 4, "least"), groups, settings(tmp_path))
+    train(config_of("spine_localisation", 4, LEAST), groups, settings(tmp_path))
     files = list((tmp_path / "tensorboard").iterdir())
     assert all(path.name.startswith("events.out.tfevents") for path in files)
     written = b"".join(path.read_bytes() for path in files)
@@ -78,7 +78,7 @@ def test_the_first_samples_are_drawn_and_foreign_annotations_stop_a_training(tmp
     run = settings(tmp_path / "run")
     with pytest.raises(InputError, match="do the annotations fit the scans"):
         train(
-            config_of("vertebra_segmentation", 4, "least"),
+            config_of("vertebra_segmentation", 4, LEAST),
             [CaseGroup((tmp_path / "dark.npz",), 1.0)],
             run,
         )
