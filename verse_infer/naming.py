@@ -33,10 +33,14 @@ _USUAL = tuple(label for label in CRANIOCAUDAL_LABELS if name_of(label) not in (
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What stages 1 and 2 saw. labelled: what the labelling rule makes of the heatmaps alone."""
+    """What stages 1 and 2 saw.
+
+    candidates: maxima of the heatmaps. labelled: what the labelling rule makes of them alone.
+    """
 
     spine: SpineRegion
     heatmaps: Heatmaps
+    candidates: tuple[Centroid, ...]
     labelled: tuple[Centroid, ...]
 
 

@@ -125,7 +125,8 @@ class Pipeline:
         if spine is None:
             return _Located((), (Flag(FlagCode.NO_SPINE, "no spine found"),))
         with timed(seconds, "vertebra localisation"):
-            located = self._locate_vertebrae(ct, spine, seconds)
+            seen = self._sighting(ct, spine)
+        located = self._name(ct, seen, seconds)
         names = " ".join(name_of(c.label) for c in located.vertebrae)
         logger.info("vertebra localisation: %.1f s, %s", seconds["vertebra localisation"], names)
         if not located.vertebrae:
@@ -133,32 +134,35 @@ class Pipeline:
             located = replace(located, flags=(*located.flags, nothing))
         return located
 
-    def _locate_vertebrae(
-        self, ct: Ct, spine: SpineRegion, seconds: dict[str, float]
-    ) -> "_Located":
+    def _sighting(self, ct: Ct, spine: SpineRegion) -> Sighting:
+        """Heatmaps, and what the labelling rule makes of them."""
         weights = self.networks.landmarks.weights
         heatmaps = predict_heatmaps(ct, spine, self.networks.landmarks)
         rule = weights.options.labelling.chosen(self.options.labelling)
         candidates = _candidates(heatmaps, weights, rule)
+        labelled = label_candidates(candidates, z_range_of(ct.lattice), rule, spine.z_range)
+        return Sighting(spine, heatmaps, candidates, labelled)
+
+    def _name(self, ct: Ct, seen: Sighting, seconds: dict[str, float]) -> "_Located":
+        """Names by the picture where the weights can, unless the user wants a rule on heatmaps."""
+        weights, wanted = self.networks.landmarks.weights, self.options.end_margin_mm
         z_range = z_range_of(ct.lattice)
-        labelled = label_candidates(candidates, z_range, rule, spine.z_range)
-        wanted = self.options.end_margin_mm
-        if self.networks.identification is None or self.options.labelling is not None:
+        identification = self.networks.identification
+        if identification is None or self.options.labelling is not None:
             margin = weights.options.end_margin_mm if wanted is None else wanted
-            found, seen = (
-                drop_near_ends(_inside(ct, c), z_range, margin) for c in (labelled, candidates)
+            found, shown = (
+                drop_near_ends(_inside(ct, some), z_range, margin)
+                for some in (seen.labelled, seen.candidates)
             )
             usual = weights.options.usual_response
-            flags = (*uncertain(found, usual), *left_out(seen, found))
-            return _Located(found, flags, spine=spine)
+            flags = (*uncertain(found, usual), *left_out(shown, found))
+            return _Located(found, flags, seen.spine)
         with timed(seconds, "vertebra identification"):
-            named = name_in_picture(
-                ct, Sighting(spine, heatmaps, labelled), self.networks.identification, weights
-            )
+            named = name_in_picture(ct, seen, identification, weights)
         found = drop_near_ends(_inside(ct, named.naming.vertebrae), z_range, wanted or 0.0)
-        usual = self.networks.identification.weights.options.usual_response
+        usual = identification.weights.options.usual_response
         flags = (*uncertain(found, usual), *named.flags)
-        return _Located(found, flags, spine, named.naming, by_mask=wanted is None)
+        return _Located(found, flags, seen.spine, named.naming, by_mask=wanted is None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def test_views_are_parts_of_the_scan_with_its_coordinates(data, tmp_path):
     assert len(paths) == 6
     for path in paths:
         part = read_ct(path)
-        first = int(np.flatnonzero(PLANE_HU == part.hu[0, 0, 0])[0])
+        first = int(np.flatnonzero(part.hu[0, 0, 0] == PLANE_HU)[0])
         assert part.lattice.corners()[:, 2].min() == pytest.approx(3.0 * first)
         assert (part.hu[:, 0, 0] == PLANE_HU[first : first + len(part.hu)]).all()
         length = 3.0 * len(part.hu)
