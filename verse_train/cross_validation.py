@@ -12,13 +12,20 @@ import keras
 from verse_infer.anatomy import LABELS
 from verse_infer.errors import InputError, UsageError
 from verse_infer.texts import read_json
-from verse_infer.weights import STAGES, Stage
+from verse_infer.weights import IDENTIFICATION, STAGES, Stage, read_manifest
 from verse_train.check import Comparison, compare
 from verse_train.config import CONFIGS
 from verse_train.data.datasets import AnnotatedScan, find_scans
 from verse_train.data.feed import CaseGroup, case_group, held_group
-from verse_train.export.entries import stage_entry
-from verse_train.export.weights_folder import StageExport, export_weights, require_tensorflow
+from verse_train.export.entries import identification_entry, stage_entry
+from verse_train.export.weights_folder import (
+    StageExport,
+    TakenOver,
+    export_weights,
+    require_tensorflow,
+)
+from verse_train.identification.network import answering_heads
+from verse_train.identification.training import IdentificationTraining, train_identification
 from verse_train.sizes import Size
 from verse_train.training.run import PATIENTS, RunSettings, train, trained_patients
 
@@ -34,7 +41,8 @@ class Plan:
     pictures show how the networks answer to them.
     config: of the trainings. steps: by stage, instead of the configuration's. start: by stage, a
     training that every fold's training begins with (RunSettings.start); it must have seen none of
-    the patients that are scored.
+    the patients that are scored. weights: of the stages without cases, for all folds; whom they have seen
+    is not known, so the log says that they are taken over. together: names of one patient each.
     folder: trainings, weights and results of all folds.
     """
 
@@ -45,6 +53,8 @@ class Plan:
     folds: int = 3
     steps: Mapping[Stage, int] = field(default_factory=dict)
     start: Mapping[Stage, Path] = field(default_factory=dict)
+    weights: Path | None = None
+    together: tuple[tuple[str, ...], ...] = ()
     precision: str = "mixed_bfloat16"
     workers: int = 1
 
@@ -56,7 +66,7 @@ def cross_validate(plan: Plan) -> list[Comparison]:
     once for all such folds. UsageError if a training that folds begin with saw a scored patient.
     """
     scans = _scans(plan)
-    for number, patients in enumerate(folds_of(scans, plan.folds)):
+    for number, patients in enumerate(folds_of(scans, plan.folds, plan.together)):
         weights = _fold_weights(plan, number, patients)
         for scan in scans:
             if scan.patient in patients:
@@ -71,27 +81,32 @@ def train_fold(plan: Plan, number: int) -> Path:
     Several folds may be trained side by side, by processes of their own, each on an accelerator or
     some cores; of a training that they share, the others await the end. UsageError as above.
     """
-    folds = folds_of(_scans(plan), plan.folds)
+    folds = folds_of(_scans(plan), plan.folds, plan.together)
     if not 0 <= number < len(folds):
         raise UsageError(f"fold {number}: expected 0 to {len(folds) - 1}")
     return _fold_weights(plan, number, folds[number])
 
 
-def folds_of(scans: Sequence[AnnotatedScan], count: int) -> list[tuple[str, ...]]:
+def folds_of(
+    scans: Sequence[AnnotatedScan], count: int, together: Sequence[Sequence[str]] = ()
+) -> list[tuple[str, ...]]:
     """Patients of each fold, with about as many annotated vertebrae in each; always the same.
 
-    Patients with many vertebrae are dealt first, each to the fold with the fewest so far.
+    Patients with many vertebrae are dealt first, each to the fold with the fewest so far. together: names
+    that belong to one patient each.
     """
+    person = {name: names[0] for names in together for name in names}
     vertebrae: dict[str, int] = {}
     for scan in scans:
-        vertebrae[scan.patient] = vertebrae.get(scan.patient, 0) + _annotated(scan)
+        who = person.get(scan.patient, scan.patient)
+        vertebrae[who] = vertebrae.get(who, 0) + _annotated(scan)
     if len(vertebrae) < count:
         raise InputError(f"expected at least {count} patients, found {len(vertebrae)}")
     folds: list[list[str]] = [[] for _ in range(count)]
     totals = [0] * count
     for patient in sorted(vertebrae, key=lambda name: (-vertebrae[name], name)):
         emptiest = min(range(count), key=lambda fold: (totals[fold], fold))
-        folds[emptiest].append(patient)
+        folds[emptiest].extend([patient, *(n for n, p in person.items() if p == patient != n)])
         totals[emptiest] += vertebrae[patient]
     return [tuple(sorted(fold)) for fold in folds]
 
@@ -124,17 +139,37 @@ def _fold_weights(plan: Plan, number: int, patients: Sequence[str]) -> Path:
 
 
 def _networks(plan: Plan, number: int, patients: Sequence[str]) -> dict[Stage, StageExport]:
-    exports = {}
-    for stage in STAGES:
-        cases = plan.cases[stage]
+    exports = {stage: _taken_over(plan, stage) for stage in STAGES if stage not in plan.cases}
+    for stage, cases in plan.cases.items():
         groups = [case_group(path, weight, patients) for path, weight in cases]
         held = [group for path, weight in cases for group in held_group(path, weight, patients)]
         # Without cases of the fold's patients there is nothing to leave out, nor to validate on.
-        place = f"fold{number}" if held else "all"
+        folder = plan.folder / (f"fold{number}" if held else "all") / stage
+        if stage == IDENTIFICATION:
+            exports[stage] = _identifying(plan, groups, held, folder)
+            continue
         entry, answer = stage_entry(plan.config, stage)
-        network = _trained(plan, stage, groups, held, plan.folder / place / stage)
+        network = _trained(plan, stage, groups, held, folder)
         exports[stage] = StageExport([network], entry, answer, CONFIGS[plan.config][stage].size)
     return exports
+
+
+def _taken_over(plan: Plan, stage: Stage) -> StageExport:
+    if plan.weights is None:
+        raise UsageError(f"{stage}: expected cases to train on, or weights to take it from")
+    logger.info("%s: of %s, whatever patients it has seen", stage, plan.weights)
+    entry = read_manifest(plan.weights).stages.present()[stage]
+    return StageExport([TakenOver(plan.weights, model) for model in entry.models], entry)
+
+
+def _identifying(
+    plan: Plan, groups: Sequence[CaseGroup], held: Sequence[CaseGroup], folder: Path
+) -> StageExport:
+    config = IdentificationTraining()
+    config = replace(config, steps=plan.steps.get(IDENTIFICATION, config.steps))
+    settings = RunSettings(folder, workers=plan.workers, start=plan.start.get(IDENTIFICATION))
+    network = train_identification(config, groups, settings, held)
+    return StageExport([answering_heads(network)], identification_entry())
 
 
 def _trained(

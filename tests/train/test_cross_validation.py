@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.training_cases import LEAST, ball_case
 from tests.helpers.trainings import log_of
 from verse_infer.errors import InputError, UsageError
-from verse_infer.weights import STAGES
+from verse_infer.weights import BUNDLED_WEIGHTS, STAGES
 from verse_train import cross_validation
 from verse_train.config import CONFIGS
 from verse_train.cross_validation import Plan, cross_validate, folds_of, train_fold
@@ -33,6 +33,32 @@ def test_folds_are_by_patient_and_share_the_vertebrae(tmp_path):
     # a1: 17 vertebrae; b2: 12; c3: 11, then 5 to c3 (16), 4 to b2 (16), 3 to b2 or c3.
     assert folds_of(scans, 3) == [("a1",), ("b2", "e5", "f6"), ("c3", "d4")]
     assert folds_of(scans[::-1], 3) == folds_of(scans, 3)
+
+
+def test_names_of_one_patient_stay_together(tmp_path):
+    counts = {"head": 4, "pelvis": 2, "b": 5, "c": 5}
+    scans = [scan(tmp_path, name, count) for name, count in counts.items()]
+    folds = folds_of(scans, 3, [("head", "pelvis")])
+    assert ("head", "pelvis") in folds
+    assert sorted(name for fold in folds for name in fold) == sorted(counts)
+
+
+def test_stages_without_cases_are_taken_over_as_they_are(plan, monkeypatch):
+    """Their weights' folder is the bundled one; nothing of stages 1 to 3 is trained."""
+    monkeypatch.setattr(cross_validation, "train", None)
+    written = {}
+
+    def write(folder, name, stages, facts):
+        written.update({stage: export.networks for stage, export in stages.items()})
+
+    monkeypatch.setattr(cross_validation, "export_weights", write)
+    train_fold(replace(plan, cases={}, weights=BUNDLED_WEIGHTS), 0)
+    assert list(written) == list(STAGES)
+    assert all(
+        taken.weights == BUNDLED_WEIGHTS for networks in written.values() for taken in networks
+    )
+    with pytest.raises(UsageError, match="expected cases to train on, or weights"):
+        train_fold(replace(plan, cases={}), 1)
 
 
 def test_more_folds_than_patients_are_refused(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from verse_infer.errors import UsageError
-from verse_infer.weights import STAGES
+from verse_infer.weights import IDENTIFICATION, STAGES
 from verse_train.sizes import Size
 
 logger = logging.getLogger(__name__)
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 def add_to(commands: Any) -> None:
     """prepare, self-label, self-annotate."""
     prepare = commands.add_parser("prepare", help="prepare annotated scans for a stage")
-    prepare.add_argument("--stage", choices=STAGES, required=True)
+    prepare.add_argument("--stage", choices=(*STAGES, IDENTIFICATION), required=True)
     prepare.add_argument("--config", default=Size.COMPACT, choices=tuple(Size))
     prepare.add_argument("--data", type=Path, nargs="+", required=True)
     prepare.add_argument("--cache", type=Path, required=True)
@@ -59,7 +59,10 @@ def _prepare(arguments: argparse.Namespace) -> int:
 def _preparation(arguments: argparse.Namespace) -> tuple[float, float, bool]:
     """Spacing and smoothing, mm, of the cases of a stage; and whether they keep the whole width."""
     from verse_train.config import CONFIGS
+    from verse_train.identification.pictures import SMOOTHING_MM, SPACING_MM
 
+    if arguments.stage == IDENTIFICATION:
+        return SPACING_MM, SMOOTHING_MM, False
     config = CONFIGS[arguments.config][arguments.stage]
     if arguments.stage == STAGES[0]:
         # Samples come from twice the resolution, so that rotations do not blur them.

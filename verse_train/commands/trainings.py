@@ -41,12 +41,14 @@ def _add_cross_validate(commands: Any) -> None:
     )
     add = crossed.add_argument
     add("--data", type=Path, nargs="+", required=True, help="annotated data sets to score")
-    for stage in STAGES:
+    for stage in (*STAGES, IDENTIFICATION):
         name = stage.replace("_", "-")
-        add(f"--{name}", nargs="+", required=True, metavar="FOLDER[=WEIGHT]", help="its cases")
+        add(f"--{name}", nargs="+", default=(), metavar="FOLDER[=WEIGHT]", help="its cases")
         add(f"--{name}-steps", type=int, help="instead of the configuration's")
         add(f"--{name}-start", type=Path, help="training without their patients to begin with")
     add("--config", default=Size.COMPACT, choices=tuple(Size))
+    add("--weights", type=Path, help="weights of the stages that no cases are given for")
+    add("--together", nargs="+", default=(), metavar="NAME,NAME", help="names of one patient")
     add("--folds", type=int, default=3)
     add("--fold", type=int, metavar="N", help="train fold N (from 0) only, beside other processes")
     add("--precision", default="mixed_bfloat16", help="Keras policy")
@@ -104,16 +106,20 @@ def _cross_validate(arguments: argparse.Namespace) -> int:
     from verse_train.check import summary
     from verse_train.cross_validation import Plan, cross_validate, train_fold
 
-    steps = {stage: getattr(arguments, f"{stage}_steps") for stage in STAGES}
-    starts = {stage: getattr(arguments, f"{stage}_start") for stage in STAGES}
+    stages = (*STAGES, IDENTIFICATION)
+    steps = {stage: getattr(arguments, f"{stage}_steps") for stage in stages}
+    starts = {stage: getattr(arguments, f"{stage}_start") for stage in stages}
+    cases = {stage: _weighted(getattr(arguments, stage)) for stage in stages}
     plan = Plan(
         data=tuple(arguments.data),
-        cases={stage: _weighted(getattr(arguments, stage)) for stage in STAGES},
+        cases={stage: folders for stage, folders in cases.items() if folders},
         config=arguments.config,
         folder=arguments.output,
         folds=arguments.folds,
         steps={stage: count for stage, count in steps.items() if count},
         start={stage: folder for stage, folder in starts.items() if folder},
+        weights=arguments.weights,
+        together=tuple(tuple(names.split(",")) for names in arguments.together),
         precision=arguments.precision,
         workers=arguments.workers,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from verse_infer.errors import UsageError
 from verse_infer.texts import read_json, read_text
-from verse_infer.weights import STAGES
+from verse_infer.weights import IDENTIFICATION, STAGES
 from verse_train.sizes import Size
 
 logger = logging.getLogger(__name__)
@@ -20,6 +20,8 @@ def add_to(commands: Any) -> None:
         option = "--" + stage.replace("_", "-")
         sources = "training folders, or weights to take over"
         export.add_argument(option, type=Path, nargs="+", required=True, help=sources)
+    option = "--" + IDENTIFICATION.replace("_", "-")
+    export.add_argument(option, type=Path, nargs="+", default=(), help="none: names by heatmaps")
     export.add_argument("--config", default=Size.COMPACT, choices=tuple(Size))
     export.add_argument("--name", required=True)
     export.add_argument("--facts", type=Path, help="JSON with training data, date, scores")
@@ -38,9 +40,14 @@ def add_to(commands: Any) -> None:
 
 def _export(arguments: argparse.Namespace) -> int:
     from verse_train.config import CONFIGS
-    from verse_train.export.entries import stage_entry
+    from verse_train.export.entries import identification_entry, stage_entry
     from verse_train.export.model_card import model_card
-    from verse_train.export.weights_folder import StageExport, export_weights, networks_to_export
+    from verse_train.export.weights_folder import (
+        StageExport,
+        export_weights,
+        identification_networks,
+        networks_to_export,
+    )
 
     sources = {stage: getattr(arguments, stage) for stage in STAGES}
     facts = _facts(arguments.facts) if arguments.facts else {}
@@ -54,6 +61,13 @@ def _export(arguments: argparse.Namespace) -> int:
         config = CONFIGS[arguments.config][stage]
         networks = [each for folder in folders for each in networks_to_export(folder, config)]
         stages[stage] = StageExport(networks, entry, answer, config.size)
+    if arguments.vertebra_identification:
+        networks = [
+            each
+            for folder in arguments.vertebra_identification
+            for each in identification_networks(folder)
+        ]
+        stages[IDENTIFICATION] = StageExport(networks, identification_entry())
     export_weights(arguments.output, arguments.name, stages, facts, card)
     logger.info("weights written: %s", arguments.output)
     return 0

@@ -12,6 +12,7 @@ from msgspec import structs
 from verse_infer.anatomy import LABELS
 from verse_infer.weights import (
     BUNDLED_WEIGHTS,
+    IdentificationWeights,
     LandmarkOptions,
     LandmarkWeights,
     SegmentationOptions,
@@ -38,6 +39,12 @@ def stage_entry(size: Size, stage: Stage) -> tuple[StageWeights, Answer]:
     config = CONFIGS[size][stage]
     entry = _published(config) if size == Size.PAPER else _tuned(config)
     return entry, answer_of(config)
+
+
+def identification_entry() -> IdentificationWeights:
+    """Manifest entry (without models) of the stage that names vertebrae, with the bundled numbers."""
+    bundled = read_manifest(BUNDLED_WEIGHTS).stages.vertebra_identification
+    return structs.replace(bundled or IdentificationWeights(models=()), models=())
 
 
 def _tuned(config: TrainingConfig) -> StageWeights:

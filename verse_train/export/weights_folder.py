@@ -23,8 +23,11 @@ from verse_infer.weights import (
     TrainingFile,
     as_json,
     folder_checksum,
+    read_manifest,
 )
 from verse_train.config import TrainingConfig
+from verse_train.identification.network import answering_heads
+from verse_train.identification.training import load_identification
 from verse_train.networks.answers import Answer, answering, in_float32
 from verse_train.networks.architectures import build_network
 from verse_train.networks.stored import checksum, save_weights
@@ -85,6 +88,19 @@ def networks_to_export(folder: Path, config: TrainingConfig) -> list[keras.Model
             check_files(folder / model.folder, model.sha256)
         return [TakenOver(folder, model) for model in models]
     return [load_network(folder, config)]
+
+
+def identification_networks(folder: Path) -> list[keras.Model | TakenOver]:
+    """The same for the stage that names vertebrae; UsageError where a weights folder has none."""
+    require_tensorflow()
+    if not is_weights(folder):
+        return [answering_heads(load_identification(folder))]
+    entry = read_manifest(folder).stages.vertebra_identification
+    if entry is None:
+        raise UsageError(f"{folder}: expected weights with vertebra_identification, got none of it")
+    for model in entry.models:
+        check_files(folder / model.folder, model.sha256)
+    return [TakenOver(folder, model) for model in entry.models]
 
 
 def export_weights(

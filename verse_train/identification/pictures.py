@@ -23,6 +23,8 @@ from verse_train.data.fields_of_view import spine_points
 from verse_train.data.prepared import PreparedCase, load_prepared
 
 Halves = NDArray[np.float16]
+#: Of prepared cases: as the container samples a CT for its picture, mm.
+SPACING_MM, SMOOTHING_MM = 1.5, 0.75
 #: Different curves along which a case is drawn.
 VARIANTS = 8
 #: Standard deviation of a point of the curve across it, mm: of most curves, and of the others.

@@ -27,6 +27,7 @@ _LATTICES: dict[Stage, tuple[float, tuple[int, int], tuple[float, float]]] = {
     "spine_localisation": (4.0, (100, 80), (100.0, 700.0)),
     "vertebra_localisation": (2.0, (120, 120), (80.0, 480.0)),
     "vertebra_segmentation": (1.0, (150, 150), (110.0, 150.0)),
+    "vertebra_identification": (2.0, (120, 120), (80.0, 480.0)),
 }
 #: Some patients were operated on, and half lie on a table that is in view.
 _FURNISHED = replace(TRAINING, metal=0.1, cement=0.08, table=0.5)
@@ -36,7 +37,10 @@ _RENDERING: dict[Stage, RenderOptions] = {
     "spine_localisation": replace(_FURNISHED, cortex_share=(0.02, 0.3)),
     "vertebra_localisation": replace(_FURNISHED, cortex_share=(0.05, 0.6)),
     "vertebra_segmentation": replace(_FURNISHED, cortex_share=(0.25, 1.0)),
+    "vertebra_identification": replace(_FURNISHED, cortex_share=(0.05, 0.6)),
 }
+#: Only names need the whole of what is irregular.
+_NAMED: tuple[Stage, ...] = ("vertebra_localisation", "vertebra_identification")
 
 
 def bank_spacing(stage: Stage) -> float:
@@ -81,8 +85,7 @@ def _draw(
     """atlas: shown as it is; without it a body is invented, with the bones of a donor if any."""
     spacing, (width, depth), heights = _LATTICES[stage]
     kind = random_kind(rng) if atlas is None else REGULAR_KIND
-    # Only names need the whole of what is irregular.
-    view = VIEWS[kind] if stage == "vertebra_localisation" else VIEWS[REGULAR_KIND]
+    view = VIEWS[kind if stage in _NAMED else REGULAR_KIND]
     size = (width, depth, int(rng.uniform(*view.heights_mm or heights) / spacing))
     least = 1 if stage == "vertebra_segmentation" else 2
     for _ in range(20):
