@@ -48,7 +48,7 @@ def test_stages_without_cases_are_taken_over_as_they_are(plan, monkeypatch):
     monkeypatch.setattr(cross_validation, "train", None)
     written = {}
 
-    def write(folder, name, stages, facts):
+    def write(_folder, _name, stages, _facts):
         written.update({stage: export.networks for stage, export in stages.items()})
 
     monkeypatch.setattr(cross_validation, "export_weights", write)
