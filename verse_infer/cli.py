@@ -12,7 +12,7 @@ from typing import get_args
 
 from verse_infer import __version__
 from verse_infer.batch.case import CaseOptions
-from verse_infer.batch.discovery import find_cases
+from verse_infer.batch.discovery import discover
 from verse_infer.batch.messages import Ready, WorkerSetup
 from verse_infer.batch.report import CaseReport, RunSettings
 from verse_infer.batch.run import BatchOptions, Interrupted, run_batch
@@ -96,18 +96,24 @@ def _run_or_explain(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    cases = find_cases(arguments.input, arguments.output, arguments.centroid_format)
+    found = discover(arguments.input, arguments.output, arguments.centroid_format)
     _check_output(arguments.output)
     _check_values(arguments)
-    if not cases:
-        logger.error("%s: no CT found (.nii, .nii.gz; masks do not count)", arguments.input)
+    if not found.cases:
+        passed = sum(one.files for one in found.passed_over)
+        logger.error(
+            "%s: expected CTs in NIfTI (.nii, .nii.gz), got none, and %d files that were passed over",
+            *(arguments.input, passed),
+        )
         return NONE_SUCCEEDED
     memory = _memory(arguments)
     limits = Limits(arguments.case_timeout_s, int(memory * WORKER_SHARE))
     with closing(Worker(_setup(arguments, int(memory * SCAN_SHARE)), limits)) as worker:
         settings = _settings(arguments, worker.start())
-        options = BatchOptions(arguments.output, arguments.resume, arguments.centroids_from)
-        return exit_code(run_batch(cases, worker.attempt, settings, options))
+        options = BatchOptions(
+            arguments.output, arguments.resume, arguments.centroids_from, found.passed_over
+        )
+        return exit_code(run_batch(found.cases, worker.attempt, settings, options))
 
 
 def _check_values(arguments: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ class FlagCode(StrEnum):
     NO_ORIENTATION = "no_orientation"
     QFORM_UNREADABLE = "qform_unreadable"
     FORMS_DISAGREE = "forms_disagree"
+    UNIT_DISAGREES = "unit_disagrees"
     DIRECTION_REPAIRED = "direction_repaired"
     # Its voxels.
     VOXELS_NOT_FINITE = "voxels_not_finite"

@@ -79,6 +79,13 @@ def turned(*columns):
     return affine
 
 
+def in_unit(code, scale):
+    """A header whose lengths are those of mm times a scale, with a code for their unit."""
+    picture = image(affine=np.diag([0.8 * scale, 0.8 * scale, 2.0 * scale, 1.0]))
+    picture.header["xyzt_units"] = code
+    return picture.to_filename
+
+
 def with_qform(picture, affine):
     picture.header.set_qform(affine, 1)
     return picture
@@ -130,7 +137,11 @@ BAD_INPUTS = (
     ),
     BadInput("cut_in_header.nii.gz", REFUSED, "expected a NIfTI image", content(ZIPPED[:40])),
     BadInput("wrong_checksum.nii.gz", REFUSED, "damaged", content(ZIPPED[:-8] + bytes(8))),
-    BadInput("no_zip.nii.gz", REFUSED, "expected a NIfTI image", content(whole())),
+    BadInput("no_zip.nii.gz", REFUSED, "not packed: name it .nii", content(whole())),
+    BadInput("zipped.nii", REFUSED, "name it .nii.gz", content(ZIPPED)),
+    BadInput("metaimage.nii", REFUSED, "MetaImage", content(b"ObjectType = Image\n" * 40)),
+    BadInput("nrrd.nii.gz", REFUSED, "NRRD", content(b"NRRD0005\n" * 40)),
+    BadInput("zip.nii.gz", REFUSED, "a zip archive", content(b"PK\3\4" * 100)),
     BadInput("empty.nii", REFUSED, "got 0 bytes", content(b"")),
     BadInput("empty_zip.nii.gz", REFUSED, "got 0 bytes", content(b"")),
     BadInput("text.nii", REFUSED, "expected a NIfTI image", content(b"hello " * 200)),
@@ -138,7 +149,7 @@ BAD_INPUTS = (
     BadInput("header_only.nii", REFUSED, "cut off", content(whole()[:352])),
     BadInput("wrong_magic.nii", REFUSED, "magic", content(changed(magic=b"ni1"))),
     BadInput("analyze.nii", REFUSED, "magic", content(changed(magic=b""))),
-    BadInput("dicom.nii", REFUSED, "expected a NIfTI image", content(bytes(128) + b"DICM" * 200)),
+    BadInput("dicom.nii", REFUSED, "got DICOM", content(bytes(128) + b"DICM" * 200)),
     BadInput("trailing_bytes.nii", PROCESSED, "", content(whole() + b"x" * 1000)),
     # --- sizes
     BadInput("terabytes.nii", REFUSED, "at most", sparse((20000, 20000, 2000), np.int16)),
@@ -281,6 +292,15 @@ BAD_INPUTS = (
     BadInput(
         "in_metres.nii", REFUSED, "spacing of", saved(image(affine=np.diag([8e-4, 8e-4, 2e-3, 1])))
     ),
+    *(
+        BadInput(f"spacing_in_{unit}.nii", REFUSED, f"whose unit is {unit}", in_unit(code, scale))
+        for unit, code, scale in (("metre", 1, 1e-3), ("micron", 3, 1e3), ("micron", 11, 50.0))
+    ),
+    *(
+        BadInput(f"unit_says_{unit}.nii", FLAGGED, FlagCode.UNIT_DISAGREES, in_unit(code, 1.0))
+        for unit, code in (("metre", 1), ("micron", 3), ("metre and ms", 17))
+    ),
+    *(BadInput(f"unit_{code}.nii", PROCESSED, "", in_unit(code, 1.0)) for code in (0, 2, 10, 16)),
     BadInput(
         "far_away.nii",
         REFUSED,

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from verse_infer import __version__
 from verse_infer.anatomy import name_of
+from verse_infer.batch.discovery import PassedOver
 from verse_infer.ct import Centroid
 from verse_infer.files.atomic import atomic_write
 from verse_infer.flags import Flag, flag_from
@@ -87,10 +88,14 @@ class RunSettings:
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """started: UTC. found: cases of the input. complete: the run came to its end."""
+    """started: UTC. found: cases of the input. complete: the run came to its end.
+
+    passed_over: what looks like a picture in the input and is no case.
+    """
 
     started: str
     found: int
+    passed_over: tuple[PassedOver, ...] = ()
     interrupted: bool = False
     complete: bool = False
 
@@ -120,6 +125,7 @@ def write_report(
             "failed": failed,
             "resumed": sum(case.resumed for case in cases),
         },
+        "passed_over": [asdict(one) for one in progress.passed_over],
         "cases": [asdict(case) for case in cases],
     }
     with atomic_write(output / REPORT_NAME) as partial:

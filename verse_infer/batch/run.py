@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from verse_infer.batch.case import stamp_of
-from verse_infer.batch.discovery import Case
+from verse_infer.batch.discovery import Case, PassedOver
 from verse_infer.batch.report import (
     CaseReport,
     RunProgress,
@@ -38,11 +38,13 @@ class BatchOptions:
     """output: folder of all results. resume: take over what an earlier run has finished.
 
     centroids_from: folder of (edited) centroid files with the names of outputs, or None.
+    passed_over: what the input holds besides cases, for the report.
     """
 
     output: Path
     resume: bool = True
     centroids_from: Path | None = None
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 def run_batch(
@@ -57,7 +59,7 @@ def run_batch(
     # What is taken over stands in every report from the first on: a run that is killed and started
     # again, however often, forgets nothing.
     reports = {case: done for case in cases if (done := _still_holds(case, earlier, options))}
-    progress = RunProgress(now(), len(cases))
+    progress = RunProgress(now(), len(cases), options.passed_over)
 
     def report(progress: RunProgress) -> OSError | None:
         known = [reports[case] for case in cases if case in reports]

@@ -18,6 +18,7 @@ from verse_infer.errors import InputError
 from verse_infer.files.nifti import (
     Preamble,
     orientation_flags,
+    other_unit,
     read_preamble,
     read_slabs,
     zoom_flags,
@@ -73,8 +74,9 @@ def read_ct(path: Path, memory_limit: int | None = None) -> SourceCt:
     try:
         source = SourceGeometry.of(image.affine, shape, preamble.header)
     except ValueError as error:
-        raise InputError(f"{path}: expected a voxel grid in space, got: {error}") from error
-    flags += _geometry_flags(path, image, source.grid)
+        stated = _unit_stated(preamble)
+        raise InputError(f"{path}: expected a voxel grid in space, got: {error}{stated}") from error
+    flags += _geometry_flags(path, image, source.grid, _unit_stated(preamble))
     lattice = source.grid.lattice
     _check_memory(path, preamble, lattice, memory_limit)
     hu = np.empty(lattice.shape, np.int16)
@@ -126,20 +128,32 @@ def _extent_mm(lattice: Lattice) -> tuple[float, ...]:
     return tuple(n * s for n, s in zip(lattice.size, lattice.spacing, strict=True))
 
 
-def _geometry_flags(path: Path, image: Any, geometry: GridGeometry) -> tuple[Flag, ...]:
+def _unit_stated(preamble: Preamble) -> str:
+    """What the header says of units, where it is not mm."""
+    unit = other_unit(preamble.header)
+    code = int(preamble.header["xyzt_units"])
+    return "" if unit is None else f", in a header whose unit is {unit} (xyzt_units {code}), not mm"
+
+
+def _geometry_flags(
+    path: Path, image: Any, geometry: GridGeometry, unit_stated: str
+) -> tuple[Flag, ...]:
     flags = []
     check_tilt(path, geometry)
     spacing, size = geometry.lattice.spacing, geometry.lattice.size
     if max(spacing) > LARGEST_SPACING_MM or min(spacing) < SMALLEST_SPACING_MM:
         raise InputError(
             f"{path}: expected a spacing of {SMALLEST_SPACING_MM:g} to {LARGEST_SPACING_MM:g} mm, "
-            f"got {tuple(float(f'{s:.3g}') for s in spacing)}"
+            f"got {tuple(float(f'{s:.3g}') for s in spacing)}{unit_stated}"
         )
     extent = max(s * n for s, n in zip(spacing, size, strict=True))
     if extent > LARGEST_EXTENT_MM:
         raise InputError(
-            f"{path}: expected a scan of at most {LARGEST_EXTENT_MM:g} mm, got {extent:.0f} mm"
+            f"{path}: expected a scan of at most {LARGEST_EXTENT_MM:g} mm, got {extent:.0f} mm{unit_stated}"
         )
+    if unit_stated:
+        message = f"lengths such as a spacing of {max(spacing):.3g}{unit_stated}: taken as mm"
+        flags.append(Flag(FlagCode.UNIT_DISAGREES, message))
     if max(spacing) > THICKEST_MM:
         message = f"slices of {max(spacing):.3g} mm: names and places are uncertain"
         flags.append(Flag(FlagCode.THICK_SLICES, message, max(spacing)))

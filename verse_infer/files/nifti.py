@@ -33,6 +33,19 @@ LARGEST_OFFSET = 2**24
 #: deflate makes at most 1032 bytes of one (zlib's own figure): more cannot be in a .gz file.
 MOST_INFLATION = 1032
 _MAGIC = {348: b"n+1\0", 540: b"n+2\0\r\n\x1a\n"}
+_OTHER_STARTS = {
+    b"\x1f\x8b": "a file packed by gzip: name it .nii.gz",
+    b"ObjectType": "MetaImage (.mha, .mhd)",
+    b"NRRD": "NRRD",
+    b"PK": "a zip archive",
+    b"BZh": "a file packed by bzip2",
+    b"\xfd7zXZ": "a file packed by xz",
+    b"\x28\xb5\x2f\xfd": "a file packed by zstd",
+    b"\x89HDF": "HDF5 (MINC?)",
+    b"version https://git-lfs": "a pointer of Git LFS instead of the file itself",
+}
+#: What the three lowest bits of xyzt_units say, but for mm and nothing.
+_OTHER_UNITS = {1: "metre", 3: "micron"}
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -126,6 +139,14 @@ def _first_bytes(path: Path) -> bytes:
             return file.read(_HEADER_BYTES)
     except PermissionError as error:
         raise InputError(f"{path}: expected a readable file, got: {error.strerror}") from error
+    except gzip.BadGzipFile as error:
+        with path.open("rb") as file:
+            block = file.read(_HEADER_BYTES)
+        nifti = block[:4] in {n.to_bytes(4, end) for n in _MAGIC for end in ("little", "big")}
+        looks = "one that is not packed: name it .nii" if nifti else _looks_like(block)
+        raise InputError(
+            f"{path}: expected a NIfTI image, packed by gzip (.nii.gz), got {looks}"
+        ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: expected a NIfTI image (.nii, .nii.gz), got: {error}") from error
 
@@ -137,8 +158,7 @@ def _parse(path: Path, block: bytes) -> Preamble:
     size = starts.get(block[:4])
     if size is None or len(block) < size:
         raise InputError(
-            f"{path}: expected a NIfTI image (.nii, .nii.gz), got {len(block)} bytes that start with "
-            f"{block[:8]!r}"
+            f"{path}: expected a NIfTI image (.nii, .nii.gz), got {_looks_like(block)}"
         )
     kind = nib.Nifti1Header if size == 348 else nib.Nifti2Header
     header = kind(block[:size], check=False)
@@ -147,6 +167,15 @@ def _parse(path: Path, block: bytes) -> Preamble:
         raise InputError(f"{path}: expected a single-file NIfTI image, got magic {magic!r}")
     shape, dtype, offset = _shape(path, header), _dtype(path, header), _offset(path, header)
     return Preamble(shape, dtype, offset, *_scaling(path, header), header)
+
+
+def _looks_like(block: bytes) -> str:
+    """What a file is that is no NIfTI, by its first bytes."""
+    known = [kind for start, kind in _OTHER_STARTS.items() if block.startswith(start)]
+    if block[128:132] == b"DICM":
+        known = ["DICOM"]
+    what = f"{len(block)} bytes that start with {block[:8]!r}"
+    return f"{known[0]}: {what}" if known else what
 
 
 def _shape(path: Path, header: Any) -> tuple[int, ...]:
@@ -188,6 +217,11 @@ def _scaling(path: Path, header: Any) -> tuple[float, float]:
     if not (math.isfinite(slope) and math.isfinite(inter)):
         raise InputError(f"{path}: expected a finite scaling, got slope {slope:g}, inter {inter:g}")
     return slope, inter
+
+
+def other_unit(header: Any) -> str | None:
+    """The unit that a header states for lengths, where it is not mm."""
+    return _OTHER_UNITS.get(int(header["xyzt_units"]) & 7)
 
 
 def zoom_flags(path: Path, image: Any, preamble: Preamble) -> tuple[Flag, ...]:

@@ -50,6 +50,10 @@ _GZIP_LEVEL = 2
 _CT_ENDING = re.compile(r"(?P<stem>.+?)\.nii(\.gz)?\Z", re.IGNORECASE | re.DOTALL)
 _BIDS_CT = re.compile(r"(?P<stem>sub-.+)_ct\Z", re.DOTALL)
 #: Name parts that say a NIfTI file is a mask or another derivative, as whole parts between _ or -.
+_DERIVATIVE_FOLDERS = frozenset(
+    # BIDS; TotalSegmentator; nnU-Net; and by hand
+    {"derivatives", "segmentations", "labelstr", "labelsts", "labels", "masks"}
+)
 _DERIVATIVE = re.compile(
     r"(^|[_-])(seg|msk|mask|dseg|label|labels|labelmap|segmentation|ctd|snp|heatmap|vert)($|[_.-])",
     re.IGNORECASE,
@@ -292,7 +296,8 @@ def is_derivative(path: Path) -> bool:
     """Does the name or a folder say that this NIfTI is a mask or other derivative, not a scan?"""
     match = _CT_ENDING.match(path.name)
     stem = match["stem"] if match else path.name
-    return "derivatives" in path.parts or _DERIVATIVE.search(stem) is not None
+    folders = {part.lower() for part in path.parts[:-1]}
+    return bool(folders & _DERIVATIVE_FOLDERS) or _DERIVATIVE.search(stem) is not None
 
 
 def output_names(case: Path, output: Path, convention: Convention) -> OutputNames:
