@@ -37,6 +37,21 @@ run: setup  ## set up, make a sample CT, find and segment its vertebrae, compare
 test: setup  ## set up, run the fast tests
 	$(BIN)/python -m pytest
 
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+image:  ## build the container image: ENGINE=docker|podman|buildah BASE_IMAGE=… GPU=0|1
+	@command -v $(ENGINE) >/dev/null || { echo "make image: $(ENGINE) is not installed; set ENGINE=docker, podman or buildah"; exit 1; }
+	$(ENGINE) build $(BUILD_FLAGS) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) --build-arg GPU=$(GPU) -t $(IMAGE) .
+
+image-test: setup  ## run the sample inside the image: read-only input, no network, a foreign user
+	$(BIN)/python -m verse_train phantom --output $(IMAGE_SAMPLE)
+	ENGINE=$(ENGINE) IMAGE=$(IMAGE) .ci/image_test.sh $(IMAGE_SAMPLE) $(IMAGE_SAMPLE)/output
+	$(BIN)/python -m verse_train check --truth $(IMAGE_SAMPLE) --output $(IMAGE_SAMPLE)/output \
+	  --within-mm 5 --least-dice 0.85
+
 test-slow: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
@@ -79,21 +94,6 @@ audit: build/audit-tool  ## known vulnerabilities of all locked requirements; ne
 sbom: setup build/sbom-tool  ## list of all packages in .venv: build/sbom.cdx.json (CycloneDX)
 	build/sbom-tool/bin/cyclonedx-py environment --output-reproducible --of JSON \
 	  -o build/sbom.cdx.json $(BIN)/python
-
-lint: setup  ## ruff and mypy
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-
-image:  ## build the container image: ENGINE=docker|podman|buildah BASE_IMAGE=… GPU=0|1
-	@command -v $(ENGINE) >/dev/null || { echo "make image: $(ENGINE) is not installed; set ENGINE=docker, podman or buildah"; exit 1; }
-	$(ENGINE) build $(BUILD_FLAGS) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) --build-arg GPU=$(GPU) -t $(IMAGE) .
-
-image-test: setup  ## run the sample inside the image: read-only input, no network, a foreign user
-	$(BIN)/python -m verse_train phantom --output $(IMAGE_SAMPLE)
-	ENGINE=$(ENGINE) IMAGE=$(IMAGE) .ci/image_test.sh $(IMAGE_SAMPLE) $(IMAGE_SAMPLE)/output
-	$(BIN)/python -m verse_train check --truth $(IMAGE_SAMPLE) --output $(IMAGE_SAMPLE)/output \
-	  --within-mm 5 --least-dice 0.85
 
 # uv (pip install uv) resolves; the flags keep addresses of package indexes out of the files.
 LOCK := uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links

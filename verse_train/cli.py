@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
-    arguments = _parser().parse_args(argv)
+    arguments = command_line().parse_args(argv)
     try:
         return int(arguments.command(arguments))
     except VerseError as error:
@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """The commands with their options."""
     parser = argparse.ArgumentParser(prog="python -m verse_train")
     commands = parser.add_subparsers(required=True)
     for room in (scans, cases, trainings, weights):

@@ -1,8 +1,6 @@
 """From a folder of reference and three folders of predictions to a ranking page."""
 
 import json
-import re
-import shlex
 import struct
 from pathlib import Path
 
@@ -11,10 +9,9 @@ import numpy as np
 import pytest
 
 from tests.helpers.scenes import L1, L2, L3, affine_of, boxes, save_centroids, save_mask
-from verse_eval.cli import command_line, main
+from verse_eval.cli import main
 from verse_infer.anatomy import label_of
 
-README = Path(__file__).resolve().parents[2] / "README.md"
 SCANS = 12
 #: Places of three vertebrae on a grid with axes P, I, R: x to posterior, y to inferior, z to the
 #: right; 1 mm.
@@ -71,7 +68,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scored(folders):
-    """The README's three commands, run once."""
+    """The three commands of docs/evaluation.md, run once."""
     teams = [f"{team}={folders / team}" for team in ("exact", "near", "low")]
     scores, ranking = folders / "scores", folders / "ranking"
     report = folders / "report.html"
@@ -200,14 +197,6 @@ def test_wrong_usage_is_refused_with_2(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(words) == 2
     assert not list(tmp_path.iterdir())
-
-
-def test_the_readme_shows_commands_that_are_understood():
-    text = README.read_text(encoding="utf-8").replace("\\\n", " ")
-    commands = [shlex.split(line) for line in re.findall(r"python -m verse_eval (.*)", text)]
-    assert [words[0] for words in commands] == ["score", "rank", "report"]
-    for words in commands:
-        assert command_line().parse_args(words).command
 
 
 def turned_files(root, name, axes, labels, points):
