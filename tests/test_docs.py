@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from verse_eval.cli import command_line as eval_commands
+from verse_infer import __version__
 from verse_infer.cli import parser as infer_commands
 from verse_train.cli import command_line as train_commands
 
@@ -69,6 +70,13 @@ def test_every_target_named_exists():
         assert set(named) <= targets, document.name
 
 
+def test_every_module_of_the_container_is_in_the_architecture():
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    for path in (ROOT / "verse_infer").iterdir():
+        if path.suffix == ".py" or (path / "__init__.py").exists():
+            assert path.stem == "__init__" or f"`{path.stem}`" in text, path.stem
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_to_files(document):
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text("utf-8")):
@@ -93,3 +101,7 @@ def test_every_page_is_linked_somewhere():
     for page in ROOT.glob("docs/*.md"):
         others = "".join(other.read_text("utf-8") for other in pages if other != page)
         assert f"{page.name})" in others, page.name
+
+
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
