@@ -7,9 +7,22 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from verse_infer import runtime
+
 # A deadline per example would measure how busy the machine is.
 hypothesis.settings.register_profile("verse", deadline=None)
 hypothesis.settings.load_profile("verse")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _float32():
+    """Networks in this process compute in float32, whatever its processor can.
+
+    A process has one precision; the command, and what it chooses, are tested in processes of their own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime, "processor_flags", frozenset)
+        yield
 
 
 @pytest.fixture

@@ -15,13 +15,12 @@ from typing import Any
 from verse_bench.measurement import Measurement, Setting, measure, measurement_from, this_machine
 from verse_bench.report import header, table, targets, verdicts
 from verse_bench.scans import BY_VERTEBRAE, BY_VOLUME, LUMBAR, SCANS, BenchScan, make_scan
-from verse_infer.networks import Device
+from verse_infer.runtime import Device
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Tiles and vertebrae of the reference path that `--quick` does; the rest is scaled up.
 QUICK_MOST = 2
-#: Matrix products of sampling run in one thread, as in the product's worker.
-ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,11 @@ from verse_bench.scans import read_truth
 from verse_infer.batch.case import CaseOptions, Runner, attempt_case
 from verse_infer.batch.discovery import find_cases
 from verse_infer.batch.report import CaseReport
-from verse_infer.networks import (
+from verse_infer.networks import Network, Networks, load_networks
+from verse_infer.runtime import (
     BFLOAT16_FLAGS,
     Device,
-    Network,
-    Networks,
     Precision,
-    load_networks,
     processor_flags,
 )
 from verse_infer.weights import STAGES, Stage
@@ -162,7 +160,7 @@ def measure(scan: Path, setting: Setting, output: Path) -> Measurement:
         scan.parent.name,
         _voxels(scan),
         len(run.report.vertebrae),
-        networks.precision,
+        networks.runtime.precision,
         start,
         seconds,
         whole,

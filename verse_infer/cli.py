@@ -13,16 +13,17 @@ from typing import get_args
 from verse_infer import __version__
 from verse_infer.batch.case import CaseOptions
 from verse_infer.batch.discovery import discover
-from verse_infer.batch.messages import Ready, WorkerSetup
 from verse_infer.batch.report import CaseReport, RunSettings
 from verse_infer.batch.run import BatchOptions, Interrupted, run_batch
 from verse_infer.batch.supervisor import Limits, Worker, available_memory
+from verse_infer.batch.worker import Ready, WorkerSetup
 from verse_infer.errors import UsageError, VerseError
 from verse_infer.files.atomic import MARK
 from verse_infer.files.ct_reading import GIB
 from verse_infer.files.verse import CONVENTIONS
 from verse_infer.labelling.rules import RuleName
 from verse_infer.logs import set_up_logging
+from verse_infer.runtime import Device, Precision
 from verse_infer.surroundings import open_standard_streams
 from verse_infer.weights import BUNDLED_WEIGHTS
 
@@ -69,9 +70,13 @@ def parser() -> argparse.ArgumentParser:
     add("--output", type=Path, default=Path("/output"), help="folder for the results")
     add("--weights", type=Path, default=BUNDLED_WEIGHTS, help="folder with manifest.json")
     add("--centroid-format", choices=CONVENTIONS, default="verse", help="centroid convention")
-    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where networks run")
-    precisions = ("auto", "float32", "bfloat16", "float16")
-    add("--precision", choices=precisions, default="auto", help="of the networks' arithmetic")
+    add("--device", choices=get_args(Device), default="auto", help="where networks run")
+    add(
+        "--precision",
+        choices=get_args(Precision),
+        default="auto",
+        help="of the networks' arithmetic",
+    )
     add("--labelling", choices=get_args(RuleName), help="rule; default: the weights' own")
     ends = "no vertebrae nearer to top or bottom; default: the weights' own, or 10"
     add("--end-margin-mm", type=float, help=ends)

@@ -18,9 +18,8 @@ class OneLine(logging.Formatter):
 
 def set_up_logging(*, verbose: bool) -> None:
     """Log to the standard error stream; quieten the libraries."""
-    # TensorFlow reads these when it is first imported, which happens later.
+    # TensorFlow reads it when it is first imported, which happens later.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine(_FORMAT))
     level = logging.DEBUG if verbose else logging.INFO

@@ -1,4 +1,4 @@
-"""Frozen SavedModels: found by the manifest, checked, run on the chosen device and precision.
+"""Frozen SavedModels: found by the manifest, checked, run on the process' device and precision.
 
 Long images go through a network in tiles along z, and what it says of each of them is merged.
 """
@@ -12,7 +12,8 @@ from typing import Any, Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_infer.errors import UsageError, WeightsError
+from verse_infer.errors import WeightsError
+from verse_infer.runtime import Device, Precision, Runtime, configure
 from verse_infer.weights import (
     OUTPUT,
     IdentificationWeights,
@@ -27,19 +28,12 @@ from verse_infer.weights import (
 )
 
 logger = logging.getLogger(__name__)
-Device = Literal["auto", "cpu", "gpu"]
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Floats = NDArray[np.float32]
 RunBatch = Callable[[Floats], Floats]
 #: What of a SavedModel is run: from a tensor to its outputs by name, as tensors or arrays.
 Function = Callable[[Any], Mapping[str, Any]]
 Weights = TypeVar("Weights", bound=StageWeights)
 Merging = Literal["max", "mean"]
-#: Processor flags (as Linux names them) of instructions that multiply bfloat16 matrices.
-BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
-#: Images at a time on a graphics card: 64 filters' crops take about 1 GiB each. A processor is full
-#: with one.
-BATCH_ON_GPU = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +101,7 @@ class Networks:
 
     manifest: Manifest
     stages: Mapping[Stage, Network[Any]]
-    device: str
-    precision: str
+    runtime: Runtime
 
     def __getitem__(self, stage: Stage) -> Network[Any]:
         """The network of a stage; KeyError where the weights have none."""
@@ -143,23 +136,23 @@ def load_networks(
 ) -> Networks:
     """Check and load a weights folder.
 
-    batch: images that go through a network at a time; None takes what suits the device.
-    Raises WeightsError (missing, damaged, other contract) and UsageError (no such device).
+    device, precision: see runtime.configure; the process has one of each. batch: images that go through a
+    network at a time; None takes what suits the device.
+    Raises WeightsError (missing, damaged, other contract) and UsageError (no such device, or another
+    choice than that of this process).
     """
     manifest = read_manifest(weights)
-    for stage in manifest.stages.present().values():
+    present = manifest.stages.present()
+    for stage in present.values():
         for model in stage.models:
             check_files(weights / model.folder, model.sha256)
-    tf_device, used_precision = _set_up(device, precision)
-    size = batch or (BATCH_ON_GPU if tf_device.startswith("/GPU") else 1)
-    stages: dict[Stage, Network[Any]] = {
-        name: Network(
-            stage, tuple(_load(weights / m.folder, stage) for m in stage.models), tf_device, size
-        )
-        for name, stage in manifest.stages.present().items()
-    }
-    logger.info("weights %s on %s in %s", manifest.name, tf_device, used_precision)
-    return Networks(manifest, stages, tf_device, used_precision)
+    runtime = configure(device, precision)
+    stages: dict[Stage, Network[Any]] = {}
+    for name, stage in present.items():
+        models = tuple(_load(weights / m.folder, stage) for m in stage.models)
+        stages[name] = Network(stage, models, runtime.device, batch or runtime.batch)
+    logger.info("weights %s on %s in %s", manifest.name, runtime.device, runtime.precision)
+    return Networks(manifest, stages, runtime)
 
 
 def check_files(folder: Path, expected: str) -> None:
@@ -186,54 +179,6 @@ def _load(folder: Path, stage: StageWeights) -> SavedModel:
             f"{folder}: expected outputs with channels {dict(stage.heads)}, got {channels}"
         )
     return SavedModel(model, signature)
-
-
-def _set_up(device: Device, precision: Precision) -> tuple[str, str]:
-    """Choose device and precision, and tell TensorFlow before the first graph is made."""
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if device == "gpu" and not gpus:
-        raise UsageError("--device gpu: TensorFlow sees no GPU; use --device auto or cpu")
-    on_gpu = bool(gpus) and device != "cpu"
-    if not gpus and device == "auto":
-        logger.info("no GPU: networks run on the processor")
-    if not on_gpu:
-        tf.config.set_visible_devices([], "GPU")
-    for gpu in gpus if on_gpu else ():
-        tf.config.experimental.set_memory_growth(gpu, True)
-    chosen = _choose_precision(precision, on_gpu)
-    tf.config.optimizer.set_experimental_options(
-        {
-            "auto_mixed_precision": chosen == "float16",
-            "auto_mixed_precision_onednn_bfloat16": chosen == "bfloat16" and not on_gpu,
-        }
-    )
-    tf.config.experimental.enable_tensor_float_32_execution(precision != "float32")
-    return ("/GPU:0" if on_gpu else "/CPU:0"), chosen
-
-
-def _choose_precision(precision: Precision, on_gpu: bool) -> str:
-    if precision == "float16" and not on_gpu:
-        raise UsageError("--precision float16 needs a GPU; use auto, float32 or bfloat16")
-    if precision == "bfloat16" and on_gpu:
-        raise UsageError("--precision bfloat16 is for the CPU; use auto, float32 or float16")
-    if precision != "auto":
-        return precision
-    if on_gpu:
-        return "float16"
-    return "bfloat16" if processor_flags() & BFLOAT16_FLAGS else "float32"
-
-
-def processor_flags() -> frozenset[str]:
-    """Instruction sets the first processor names in /proc/cpuinfo; empty where there is none."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return frozenset()
-    return next(
-        (frozenset(line.split()) for line in lines if line.startswith("flags")), frozenset()
-    )
 
 
 def normalised(hu: Floats, divisor: float) -> Floats:

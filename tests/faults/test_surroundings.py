@@ -12,8 +12,8 @@ from tests.helpers.fake_command import ROOT, fake_command
 from tests.helpers.outputs import digests
 from verse_infer.batch.case import CaseOptions
 from verse_infer.batch.discovery import find_cases
-from verse_infer.batch.messages import WorkerSetup
 from verse_infer.batch.supervisor import Worker
+from verse_infer.batch.worker import WorkerSetup
 from verse_train.synthetic.sample import write_sample
 
 STREAMS = [s for n in (1, 2, 3) for s in itertools.combinations((0, 1, 2), n)]
@@ -36,7 +36,7 @@ def test_closed_streams_change_nothing(tmp_path, streams):
     code = with_closed(streams, fake_command(source, tmp_path / "out"), cwd=ROOT)
     assert code == 0
     assert digests(tmp_path / "out") == digests(tmp_path / "plain")
-    assert len(digests(tmp_path / "out")) == 6
+    assert len(digests(tmp_path / "out")) == 8
 
 
 @pytest.mark.parametrize("streams", [(2,), (0, 1, 2)])

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from verse_infer.anatomy import LABELS
 from verse_infer.networks import Network, Networks
+from verse_infer.runtime import Runtime
 from verse_infer.weights import (
     OUTPUT,
     LandmarkOptions,
@@ -67,7 +68,7 @@ def fake_network(stage: Stage, answer: Callable[[np.ndarray], np.ndarray]) -> Ne
 def fake_networks(**answers: Callable[[np.ndarray], np.ndarray]) -> Networks:
     stages = {stage: fake_network(stage, answers[stage]) for stage in STAGE_WEIGHTS}
     manifest = Manifest(name="fake", stages=Stages(**STAGE_WEIGHTS))
-    return Networks(manifest, stages, "/CPU:0", "float32")
+    return Networks(manifest, stages, Runtime("/CPU:0", "float32"))
 
 
 def weights_with(weights: StageWeights, **options) -> StageWeights:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tests.helpers.batches import FakePipeline
 from verse_infer.batch import worker
-from verse_infer.batch.messages import Ready
+from verse_infer.batch.worker import Ready
 
 
 def crash():

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.geometry import run_file
-from verse_infer import cli
 from verse_infer.networks import load_networks
 from verse_infer.pipeline import Pipeline
+from verse_infer.weights import BUNDLED_WEIGHTS
 from verse_train.synthetic.sample import write_sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def scan(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def pipeline():
-    return Pipeline(load_networks(cli.BUNDLED_WEIGHTS, "cpu"))
+    return Pipeline(load_networks(BUNDLED_WEIGHTS, "cpu", "float32"))
 
 
 @pytest.fixture(scope="session")

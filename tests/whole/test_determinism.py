@@ -13,8 +13,8 @@ from tests.helpers.geometry import difference
 from verse_infer.ct import from_source
 from verse_infer.files.ct_reading import read_ct
 from verse_infer.files.verse import read_centroids
-from verse_infer.networks import BFLOAT16_FLAGS, processor_flags
 from verse_infer.pipeline import CaseResult
+from verse_infer.runtime import BFLOAT16_FLAGS, processor_flags
 from verse_train.synthetic.sample import write_sample
 
 

@@ -17,6 +17,7 @@ from verse_infer.files.ct_reading import read_ct
 from verse_infer.networks import load_networks
 from verse_infer.pipeline import Pipeline
 from verse_infer.resampling import AIR_HU
+from verse_infer.weights import BUNDLED_WEIGHTS
 
 
 def plain_sample(ct, lattice, smoothing_mm=0.0, outside=AIR_HU):
@@ -26,8 +27,6 @@ def plain_sample(ct, lattice, smoothing_mm=0.0, outside=AIR_HU):
 
 @pytest.mark.slow
 def test_short_cuts_change_nothing(scan, monkeypatch):
-    from verse_infer.cli import BUNDLED_WEIGHTS
-
     networks = load_networks(BUNDLED_WEIGHTS, "cpu", "float32", batch=2)
     ct = read_ct(scan)
     short = Pipeline(networks).run(ct)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from verse_infer.batch.case import failure, stamp_of
 from verse_infer.batch.discovery import Case
-from verse_infer.batch.messages import (
+from verse_infer.batch.report import CaseReport
+from verse_infer.batch.worker import (
     Ready,
     Refusal,
     WorkerSetup,
@@ -21,7 +22,6 @@ from verse_infer.batch.messages import (
     report_from,
     to_line,
 )
-from verse_infer.batch.report import CaseReport
 from verse_infer.errors import UsageError
 from verse_infer.files.atomic import remove_stale
 from verse_infer.files.ct_reading import GIB
@@ -180,12 +180,7 @@ def _environment(output: Path) -> dict[str, str]:
     """The command's own, with a place for temporary files."""
     temporary = temporary_folder(output)
     places = {} if temporary is None else {"TMPDIR": str(temporary)}
-    return {**_ONE_THREAD, **os.environ, **places}
-
-
-#: Sampling a CT takes small matrix products, beside which networks run: threads of numpy's own would
-#: spend their time waiting for each other.
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+    return {**os.environ, **places}
 
 
 def available_memory(limit_files: tuple[Path, ...] = _LIMIT_FILES) -> int:

@@ -1,33 +1,66 @@
 """The process that does the work, apart from the command that watches over it.
 
 Networks are loaded once and serve case after case. Whatever kills this process - memory, a crash in
-native code, the time limit - costs one case.
+native code, the time limit - costs one case. What the two say to each other are lines of JSON:
+
+command -> worker   WorkerSetup once, then Case after Case
+worker -> command   Ready (or Refusal) once, then CaseReport after CaseReport
 """
 
 import ctypes
 import hashlib
+import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from verse_infer.batch.case import Runner, attempt_case
-from verse_infer.batch.messages import (
-    Ready,
-    Refusal,
-    WorkerSetup,
-    case_from,
-    setup_from,
-    to_line,
-)
+from verse_infer.batch.case import CaseOptions, Runner, attempt_case
+from verse_infer.batch.discovery import Case
+from verse_infer.batch.report import CaseReport, naming_from
 from verse_infer.errors import VerseError
+from verse_infer.files.verse import OutputNames
+from verse_infer.flags import flag_from
+from verse_infer.labelling.rules import RuleName
 from verse_infer.logs import set_up_logging
 from verse_infer.networks import load_networks
 from verse_infer.pipeline import Pipeline, PipelineOptions
+from verse_infer.runtime import Device, Precision
 from verse_infer.weights import MANIFEST_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """All that a worker needs to know before its first case."""
+
+    weights: Path
+    case_options: CaseOptions
+    device: Device = "auto"
+    precision: Precision = "auto"
+    labelling: RuleName | None = None
+    end_margin_mm: float | None = None
+    verbose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The networks are loaded. weights: checksum by folder; device, precision: those in use."""
+
+    weights: Mapping[str, str]
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The networks cannot be loaded; message: of a VerseError."""
+
+    message: str
+
 
 Load = Callable[[WorkerSetup], tuple[Runner, Ready]]
 #: Linux's prctl(2): the signal to receive when the parent dies.
@@ -67,7 +100,7 @@ def load_pipeline(setup: WorkerSetup) -> tuple[Runner, Ready]:
     manifest = (setup.weights / MANIFEST_NAME).read_bytes()
     checksums[MANIFEST_NAME] = hashlib.sha256(manifest).hexdigest()
     pipeline = Pipeline(networks, PipelineOptions(setup.labelling, setup.end_margin_mm))
-    return pipeline, Ready(checksums, networks.device, networks.precision)
+    return pipeline, Ready(checksums, networks.runtime.device, networks.runtime.precision)
 
 
 def main(load: Load = load_pipeline) -> None:
@@ -89,6 +122,48 @@ def _belong_to(command: int) -> None:
         os._exit(1)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
+def to_line(message: WorkerSetup | Case | Ready | Refusal | CaseReport) -> bytes:
+    """One line of ASCII JSON; bytes of file names that are no UTF-8 survive as \\udcXX."""
+    return json.dumps(asdict(message), default=str).encode("ascii") + b"\n"
+
+
+def setup_from(line: bytes) -> WorkerSetup:
+    """The first message to a worker."""
+    content = json.loads(line)
+    content["weights"] = Path(content["weights"])
+    options = content["case_options"]
+    options["output"] = Path(options["output"])
+    options["centroids_from"] = _path_or_none(options["centroids_from"])
+    return WorkerSetup(**{**content, "case_options": CaseOptions(**options)})
+
+
+def case_from(line: bytes) -> Case:
+    """Any later message to a worker."""
+    content = json.loads(line)
+    outputs = {name: Path(path) for name, path in content["outputs"].items()}
+    path, relative = Path(content["path"]), Path(content["relative"])
+    return Case(path, relative, OutputNames(**outputs), _path_or_none(content["rival"]))
+
+
+def answer_from(line: bytes) -> Ready | Refusal:
+    """The first message of a worker."""
+    content = json.loads(line)
+    return Refusal(**content) if "message" in content else Ready(**content)
+
+
+def report_from(line: bytes) -> CaseReport:
+    """Any later message of a worker."""
+    content: dict[str, Any] = json.loads(line)
+    lists = {name: tuple(content[name]) for name in ("stamp", "outputs", "vertebrae", "incomplete")}
+    flags = tuple(map(flag_from, content["flags"]))
+    naming = naming_from(content["naming"])
+    return CaseReport(**{**content, **lists, "flags": flags, "naming": naming})
+
+
+def _path_or_none(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 if __name__ == "__main__":

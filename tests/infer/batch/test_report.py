@@ -34,7 +34,7 @@ BAD = CaseReport("b.nii.gz", "failed", (1, 2), error="b.nii.gz: expected a CT, g
 
 
 def write(folder, cases=(GOOD, BAD), found=3, interrupted=False, settings=SETTINGS):
-    progress = RunProgress("2026-01-01", found, interrupted, complete=not interrupted)
+    progress = RunProgress("2026-01-01", found, interrupted=interrupted, complete=not interrupted)
     write_report(folder, settings, cases, progress)
     return json.loads((folder / REPORT_NAME).read_text(encoding="utf-8"))
 

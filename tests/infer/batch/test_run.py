@@ -17,11 +17,13 @@ def test_outputs_and_report_of_a_folder(tmp_path):
     run(source, tmp_path / "out", FakePipeline())
     assert files(tmp_path / "out") == [
         "a_ctd.json",
+        "a_report.json",
         "a_seg.nii.gz",
         "a_snp.png",
         "run.json",
         "sub-1/sub-1_seg-subreg_ctd.json",
         "sub-1/sub-1_seg-vert_msk.nii.gz",
+        "sub-1/sub-1_seg-vert_report.json",
         "sub-1/sub-1_seg-vert_snp.png",
     ]
     content = report(tmp_path / "out")

@@ -16,13 +16,6 @@ from tests.helpers.fake_command import ROOT, fake_command
 from verse_infer.batch import supervisor
 from verse_infer.batch.case import CaseOptions
 from verse_infer.batch.discovery import find_cases
-from verse_infer.batch.messages import (
-    WorkerSetup,
-    case_from,
-    report_from,
-    setup_from,
-    to_line,
-)
 from verse_infer.batch.report import CaseReport
 from verse_infer.batch.supervisor import (
     Limits,
@@ -30,7 +23,14 @@ from verse_infer.batch.supervisor import (
     available_memory,
     resident_memory,
 )
-from verse_infer.batch.worker import serve
+from verse_infer.batch.worker import (
+    WorkerSetup,
+    case_from,
+    report_from,
+    serve,
+    setup_from,
+    to_line,
+)
 from verse_infer.errors import UsageError
 from verse_infer.files.ct_reading import GIB, scan_memory
 from verse_infer.flags import Flag, FlagCode
@@ -207,13 +207,3 @@ def test_memory_of_a_scan_follows_from_its_header():
 
 def test_limits_have_defaults():
     assert Limits() == Limits(0.0, None)
-
-
-@pytest.mark.parametrize(("told", "threads"), [(None, "1"), ("4", "4")])
-def test_numpys_products_run_in_one_thread_unless_told_otherwise(
-    monkeypatch, tmp_path, told, threads
-):
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    if told:
-        monkeypatch.setenv("OPENBLAS_NUM_THREADS", told)
-    assert supervisor._environment(tmp_path)["OPENBLAS_NUM_THREADS"] == threads

@@ -6,8 +6,7 @@ from tests.helpers.batches import FakePipeline, scans
 from verse_infer.batch import worker
 from verse_infer.batch.case import CaseOptions
 from verse_infer.batch.discovery import find_cases
-from verse_infer.batch.messages import Ready, WorkerSetup, answer_from, report_from, to_line
-from verse_infer.batch.worker import serve
+from verse_infer.batch.worker import Ready, WorkerSetup, answer_from, report_from, serve, to_line
 
 
 def test_a_worker_loads_once_and_does_case_after_case(tmp_path, monkeypatch):

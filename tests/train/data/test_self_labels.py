@@ -12,6 +12,7 @@ from verse_infer.anatomy import label_of
 from verse_infer.ct import Centroid
 from verse_infer.grid import Lattice
 from verse_infer.networks import Networks
+from verse_infer.runtime import Runtime
 from verse_train import cli as command
 from verse_train.data.datasets import find_scans
 from verse_train.data.prepared import load_prepared
@@ -96,7 +97,7 @@ def test_no_answer_is_no_mask(scan, tmp_path):
 def test_the_command_leaves_out_patients_and_rejected_vertebrae(scan, monkeypatch):
     asked = []
     network = fake_network("vertebra_segmentation", bright)
-    networks = Networks(None, {"vertebra_segmentation": network}, "/CPU:0", "float32")
+    networks = Networks(None, {"vertebra_segmentation": network}, Runtime("/CPU:0", "float32"))
     monkeypatch.setattr("verse_infer.networks.load_networks", lambda _: networks)
     monkeypatch.setattr(
         "verse_train.data.datasets.find_scans", lambda _: [scan, replace(scan, name="two")]
