@@ -3,9 +3,10 @@
 import argparse
 import logging
 import math
+import os
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import FrameType
 from typing import get_args
@@ -14,7 +15,7 @@ from verse_infer import __version__
 from verse_infer.batch.case import CaseOptions
 from verse_infer.batch.discovery import discover
 from verse_infer.batch.report import CaseReport, RunSettings
-from verse_infer.batch.run import BatchOptions, Interrupted, run_batch
+from verse_infer.batch.run import BatchOptions, Interrupted, Stop, run_batch
 from verse_infer.batch.supervisor import Limits, Worker, available_memory
 from verse_infer.batch.worker import Ready, WorkerSetup
 from verse_infer.errors import UsageError, VerseError
@@ -30,6 +31,7 @@ from verse_infer.weights import BUNDLED_WEIGHTS
 logger = logging.getLogger(__name__)
 OK, USAGE, SOME_FAILED, NONE_SUCCEEDED = 0, 2, 3, 4
 SIGNAL_OFFSET = 128
+INTERRUPTED = "interrupted; run again to continue"
 #: Of the memory there is, what the worker may hold, and what one scan may take of it; the rest is
 #: left to the system, and to the networks.
 WORKER_SHARE, SCAN_SHARE = 0.9, 0.5
@@ -40,21 +42,23 @@ CASE_TIMEOUT_S = 3600.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code.
 
-    SIGINT and SIGTERM are ignored from then on: what is left is to exit with that code, and a signal
-    would end it with a traceback instead.
+    Signals that ask it to end do so at once until there is a worker, and then where everything can be
+    left whole. After that they change nothing: what is left is to exit with the code.
     """
     open_standard_streams()
     arguments = parser().parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
+    _on_signals(_end_at_once)
     try:
-        _on_signals(_interrupt)
-        code = _run_or_explain(arguments)
-        _on_signals(signal.SIG_IGN)
+        return _run(arguments)
+    except VerseError as error:
+        logger.error("%s", error)
+        return USAGE
     except Interrupted as interruption:
-        _on_signals(signal.SIG_IGN)
-        logger.error("interrupted; run again to continue")
-        code = SIGNAL_OFFSET + interruption.signal_number
-    return code
+        logger.error("%s", INTERRUPTED)
+        return SIGNAL_OFFSET + interruption.signal_number
+    finally:
+        _on_signals(Stop())
 
 
 def parser() -> argparse.ArgumentParser:
@@ -92,14 +96,6 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _run_or_explain(arguments: argparse.Namespace) -> int:
-    try:
-        return _run(arguments)
-    except VerseError as error:
-        logger.error("%s", error)
-        return USAGE
-
-
 def _run(arguments: argparse.Namespace) -> int:
     found = discover(arguments.input, arguments.output, arguments.centroid_format)
     _check_output(arguments.output)
@@ -113,7 +109,9 @@ def _run(arguments: argparse.Namespace) -> int:
         return NONE_SUCCEEDED
     memory = _memory(arguments)
     limits = Limits(arguments.case_timeout_s, int(memory * WORKER_SHARE))
-    with closing(Worker(_setup(arguments, int(memory * SCAN_SHARE)), limits)) as worker:
+    stop = Stop()
+    _on_signals(stop)
+    with closing(Worker(_setup(arguments, int(memory * SCAN_SHARE)), limits, stop)) as worker:
         settings = _settings(arguments, worker.start())
         options = BatchOptions(
             arguments.output, arguments.resume, arguments.centroids_from, found.passed_over
@@ -191,10 +189,15 @@ def _check_output(output: Path) -> None:
         raise UsageError(f"--output {output}: expected a folder to write to: {error}") from error
 
 
-def _interrupt(number: int, _: FrameType | None) -> None:
-    raise Interrupted(number)
+def _end_at_once(number: int, _: FrameType | None) -> None:
+    """While there is nothing yet to be left whole."""
+    with suppress(OSError):  # of a log that nobody reads any more
+        os.write(2, f"{INTERRUPTED}\n".encode())
+    os._exit(SIGNAL_OFFSET + number)
 
 
-def _on_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handler)
+def _on_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    """On Ctrl-C, on SIGTERM and where the terminal is closed, but for what nohup lets be ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)

@@ -28,6 +28,12 @@ def strangers_output(open_room):
     return output
 
 
+def written(output):
+    """What run.json says was written, and itself."""
+    cases = report(output)["cases"]
+    return sorted(["run.json", *(name for case in cases for name in case["outputs"])])
+
+
 def owners(output):
     return {(path.stat().st_uid, path.stat().st_gid) for path in output.rglob("*")}
 
@@ -38,7 +44,7 @@ def test_the_command_needs_no_place_but_the_output(tmp_path):
     process = in_sandbox(fake_command(source, output), output, cwd=ROOT, timeout=120)
     assert process.returncode == 0, process.stderr
     assert report(output)["summary"]["succeeded"] == 2
-    assert len(files(output)) == 7
+    assert files(output) == written(output)
 
 
 def test_outputs_belong_to_whoever_runs_it(open_room, strangers_output):
@@ -46,7 +52,7 @@ def test_outputs_belong_to_whoever_runs_it(open_room, strangers_output):
     command = fake_command(source, strangers_output)
     process = in_sandbox(command, strangers_output, STRANGER, cwd=ROOT, timeout=120)
     assert process.returncode == 0, process.stderr
-    assert len(files(strangers_output)) == 7
+    assert files(strangers_output) == written(strangers_output)
     assert owners(strangers_output) == {(STRANGER, STRANGER)}
 
 

@@ -148,4 +148,4 @@ def test_the_networks_answer_the_same(tmp_path, host, kind):
     process = surrounded(kind, host, *words, tmp_path / "out")
     assert process.returncode == 0, process.stderr
     assert digests(tmp_path / "out") == digests(tmp_path / "plain")
-    assert len(digests(tmp_path / "out")) == 2
+    assert len(digests(tmp_path / "out")) >= 2

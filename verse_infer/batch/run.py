@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 
 from tqdm import tqdm
 
@@ -26,11 +27,32 @@ Attempt = Callable[[Case], CaseReport]
 
 
 class Interrupted(BaseException):
-    """Ctrl-C or SIGTERM; passes every `except Exception` on its way out."""
+    """Ctrl-C, SIGTERM or a closed terminal; passes every `except Exception` on its way out."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
         self.signal_number = signal_number
+
+
+class Stop:
+    """A handler that keeps a signal until the run comes to a place where it may end.
+
+    A handler that raised would do so between any two instructions, in a finaliser or a callback of the
+    import system, too, from where its exception is printed and lost.
+    """
+
+    def __init__(self) -> None:
+        """No signal yet."""
+        self._number: int | None = None
+
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        """Take the signal."""
+        self._number = number
+
+    def check(self) -> None:
+        """Interrupted where a signal came."""
+        if self._number is not None:
+            raise Interrupted(self._number)
 
 
 @dataclass(frozen=True, slots=True)

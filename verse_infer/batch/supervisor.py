@@ -14,6 +14,7 @@ from pathlib import Path
 from verse_infer.batch.case import failure, stamp_of
 from verse_infer.batch.discovery import Case
 from verse_infer.batch.report import CaseReport
+from verse_infer.batch.run import Stop
 from verse_infer.batch.worker import (
     Ready,
     Refusal,
@@ -61,13 +62,17 @@ class LostWorkerError(Exception):
 class Worker:
     """A child process with loaded networks; to be closed at the end (contextlib.closing).
 
-    module: what to run; tests have their own. Not thread-safe.
+    stop: looked at while waiting for an answer. module: what to run; tests have their own. Not thread-safe.
     """
 
     def __init__(
-        self, setup: WorkerSetup, limits: Limits | None = None, module: str | None = None
+        self,
+        setup: WorkerSetup,
+        limits: Limits | None = None,
+        stop: Stop | None = None,
+        module: str | None = None,
     ) -> None:
-        self._setup, self._limits = setup, limits or Limits()
+        self._setup, self._limits, self._stop = setup, limits or Limits(), stop or Stop()
         self._module = module or WORKER_MODULE
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
@@ -110,7 +115,7 @@ class Worker:
         process.wait()
 
     def attempt(self, case: Case) -> CaseReport:
-        """One case, whatever happens to the process that works on it.
+        """One case, whatever happens to the process that works on it; Interrupted.
 
         A worker that dies on a case after others is replaced and gets one more chance: it may have been
         short of memory from before. The time limit is final: a second try would take as long again.
@@ -143,7 +148,7 @@ class Worker:
         return report_from(line)
 
     def _ask(self, line: bytes, time_s: float) -> bytes:
-        """Send one line, wait for one; LostWorkerError."""
+        """Send one line, wait for one; LostWorkerError, Interrupted."""
         process = self._process
         assert process is not None
         assert process.stdin is not None
@@ -155,6 +160,7 @@ class Worker:
         except BrokenPipeError:
             raise _how_it_ended(process) from None
         while b"\n" not in self._unread:
+            self._stop.check()
             if select.select([process.stdout], [], [], _LOOK_S)[0]:
                 chunk = os.read(process.stdout.fileno(), 2**16)
                 if not chunk:

@@ -1,6 +1,9 @@
+import fcntl
 import os
 import signal
 import subprocess
+import sys
+import termios
 import time
 
 import pytest
@@ -139,7 +142,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert files(tmp_path) == ["x.txt"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+ENDINGS = [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+
+
+@pytest.mark.parametrize(("number", "code"), ENDINGS)
 def test_signals_end_cleanly_and_a_second_run_continues(tmp_path, number, code):
     source, output = scans(tmp_path / "in", "a.nii", "b.nii", "c.nii"), tmp_path / "out"
     command = fake_command(source, output, "--no-preview")
@@ -163,3 +169,95 @@ def test_signals_end_cleanly_and_a_second_run_continues(tmp_path, number, code):
     content = report(output)
     assert content["summary"]["succeeded"] == 3
     assert content["summary"]["resumed"] >= 1
+
+
+@pytest.mark.parametrize(("number", "code"), ENDINGS)
+def test_a_signal_before_anything_is_found_ends_at_once(tmp_path, number, code):
+    """A folder that takes long to list; Python's own start would die of the signal itself."""
+    source = tmp_path / "in"
+    source.mkdir()
+    script = (
+        "import os, signal, sys\n"
+        "from verse_infer import cli\n"
+        f"cli.discover = lambda *_: os.kill(os.getpid(), {int(number)}) or [][0]\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    words = ["--input", str(source), "--output", str(tmp_path / "out")]
+    process = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (process.returncode, process.stderr) == (code, "interrupted; run again to continue\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_what_nohup_lets_be_ignored_stays_ignored(tmp_path, number):
+    source, output = scans(tmp_path / "in", "a.nii", "b.nii"), tmp_path / "out"
+    process = subprocess.Popen(
+        fake_command(source, output, "--no-preview"),
+        cwd=ROOT,
+        env={**os.environ, "SLOW_S": "0.5"},
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_IGN),  # noqa: PLW1509
+    )
+    wait_for(output / "a_seg.nii.gz")
+    process.send_signal(number)
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+    assert report(output)["complete"] is True
+
+
+def at_a_terminal(command, environment, ignoring=None):
+    """A process whose terminal this is, and the terminal's other end."""
+    master, slave = os.openpty()
+
+    def own_terminal():
+        os.setsid()
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        if ignoring is not None:
+            signal.signal(ignoring, signal.SIG_IGN)
+
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        preexec_fn=own_terminal,  # noqa: PLW1509 - no threads here
+    )
+    os.close(slave)
+    return process, master
+
+
+def test_a_terminal_that_is_closed_ends_the_run_and_the_next_one_continues(tmp_path):
+    source, output = scans(tmp_path / "in", "a.nii", "b.nii", "c.nii"), tmp_path / "out"
+    command, environment = fake_command(source, output), {**os.environ, "SLOW_S": "1"}
+    process, master = at_a_terminal(command, environment)
+    wait_for(output / "a_seg.nii.gz")
+    os.close(master)
+    assert process.wait(timeout=60) == 129
+    assert report(output)["interrupted"] is True
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert report(output)["summary"]["resumed"] >= 1
+
+
+def test_under_nohup_a_run_goes_on_without_its_terminal(tmp_path):
+    """Nobody reads the log and the progress bar any more."""
+    source, output = scans(tmp_path / "in", "a.nii", "b.nii", "c.nii"), tmp_path / "out"
+    environment = {**os.environ, "SLOW_S": "1"}
+    process, master = at_a_terminal(fake_command(source, output), environment, signal.SIGHUP)
+    wait_for(output / "a_seg.nii.gz")
+    os.close(master)
+    assert process.wait(timeout=60) == 0
+    assert report(output)["complete"] is True
+
+
+def wait_for(path):
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert path.exists()
