@@ -24,7 +24,7 @@ def test_the_same_bytes_at_another_time_and_place(tmp_path):
     time.sleep(1.1)  # gzip keeps whole seconds
     run(source, tmp_path / "elsewhere" / "second", FakePipeline())
     names = [name for name in files(tmp_path / "first") if name != "run.json"]
-    assert len(names) == 6
+    assert len(names) == 8
     for name in names:
         one, two = (
             (tmp_path / folder / name).read_bytes() for folder in ("first", "elsewhere/second")
