@@ -37,7 +37,7 @@ TRAINING = {
     "crop_offset_mm": [(0.0, 0.0, 0.0)] * 3,
     "small_crops": [()] * 3,
     "centroid_jitter_mm": [0.0, 0.0, 0.0],
-    "size": [Size.PAPER] * 3,
+    "size": [SIZES[Size.PAPER]] * 3,
 }
 
 
