@@ -210,4 +210,4 @@ def _calls(clock: Clock, networks: Networks, stage: Stage, setting: Setting) -> 
 def _voxels(scan: Path) -> int:
     import nibabel as nib
 
-    return int(np.prod(nib.load(scan).shape))
+    return int(np.prod(nib.Nifti1Image.from_filename(scan).shape))

@@ -37,7 +37,7 @@ COLOURS = (
     "#7A4965",
     "#8A5F00",
 )
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -160,7 +160,7 @@ def _parse(path: Path, block: bytes) -> Preamble:
         raise InputError(
             f"{path}: expected a NIfTI image (.nii, .nii.gz), got {_looks_like(block)}"
         )
-    kind = nib.Nifti1Header if size == 348 else nib.Nifti2Header
+    kind: Any = nib.Nifti1Header if size == 348 else nib.Nifti2Header
     header = kind(block[:size], check=False)
     magic = block[344:348] if size == 348 else block[4:12]
     if magic != _MAGIC[size]:

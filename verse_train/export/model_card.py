@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 
 from verse_infer.errors import UsageError
 from verse_infer.weights import MANIFEST_NAME, STAGES, Stage, read_manifest

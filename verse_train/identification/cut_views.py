@@ -6,6 +6,7 @@ Lessmann et al. 2019 (section 5.2) cut their scans so. A name must not depend on
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -54,7 +55,7 @@ def write_cut_views(
     centroids = read_centroids(scan.centroids, ct.source, scan.convention)
     cut = read_centroids(scan.cut, ct.source, "verse") if scan.cut else ()
     labels = _labels(mask, ct.source) if mask else None
-    image = nib.load(scan.ct)
+    image: Any = nib.load(scan.ct)
     rng = np.random.default_rng((seed, *scan.name.encode()))
     paths = []
     for number, view in enumerate(random_views(ct.source, count, rng)):
@@ -87,12 +88,13 @@ def random_views(source: SourceGeometry, count: int, rng: np.random.Generator) -
         yield View(axis, first, first + planes)
 
 
-def _source_of(image: nib.Nifti1Image) -> SourceGeometry:
+def _source_of(image: Any) -> SourceGeometry:
     return SourceGeometry.of(image.affine, image.shape, image.header)
 
 
 def _labels(mask: Path, source: SourceGeometry) -> NDArray[np.uint8]:
-    labels = np.asarray(nib.load(mask).dataobj).astype(np.uint8)
+    image: Any = nib.load(mask)
+    labels = np.asarray(image.dataobj).astype(np.uint8)
     if labels.shape != source.shape:
         raise InputError(f"{mask}: expected {source.shape} voxels, got {labels.shape}")
     return labels

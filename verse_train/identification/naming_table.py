@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -53,7 +54,7 @@ def scored_scans(truth: Path, output: Path) -> list[ScoredScan]:
     for scan in find_scans(truth):
         score = scores[scan.name]
         if score.vertebrae or score.cut:
-            image = nib.load(scan.ct)
+            image: Any = nib.load(scan.ct)
             geometry = grid_geometry(image.affine, image.shape[:3])
             z = geometry.lattice.corners()[:, 2]
             scored.append(ScoredScan(score, float(np.ptp(z)), geometry.lattice.spacing[2]))
