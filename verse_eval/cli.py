@@ -25,6 +25,7 @@ from verse_eval.scoring import TeamScores, score_folders
 from verse_eval.summaries import summarise
 from verse_infer.errors import UsageError, VerseError
 from verse_infer.files.atomic import atomic_write
+from verse_infer.surroundings import open_standard_streams
 from verse_infer.texts import read_text
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ ALL_SCORED, WRONG_USAGE, SOME_MISSING = 0, 2, 3
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 wrong usage, 3 predictions missing or damaged."""
+    open_standard_streams()
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     arguments = command_line().parse_args(argv)
     try:

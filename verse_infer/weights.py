@@ -26,6 +26,7 @@ from verse_infer.labelling.rules import (
     NotNegative,
     Share,
 )
+from verse_infer.texts import read_text
 
 SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"
@@ -327,7 +328,7 @@ def read_manifest(weights: Path) -> Manifest:
     """Read and check weights/manifest.json; WeightsError says what is missing or wrong, and where."""
     path = weights / MANIFEST_NAME
     try:
-        content = msgspec.json.decode(path.read_bytes())
+        content = msgspec.json.decode(read_text(path))
     except FileNotFoundError:
         raise WeightsError(
             f"{path}: no such file; expected a folder with {MANIFEST_NAME}"

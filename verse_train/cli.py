@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from verse_infer.errors import VerseError
+from verse_infer.surroundings import open_standard_streams
 from verse_train.commands import cases, scans, trainings, weights
 
 logger = logging.getLogger(__name__)
@@ -13,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    open_standard_streams()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     arguments = command_line().parse_args(argv)

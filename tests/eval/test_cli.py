@@ -1,7 +1,10 @@
 """From a folder of reference and three folders of predictions to a ranking page."""
 
 import json
+import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -327,3 +330,20 @@ def test_lists_of_scans_may_come_from_any_editor(scored, tmp_path):
     words = ["rank", "--scores", scored / "scores", "--scheme", "verse20", "--output", tmp_path]
     phases = [f"{phase}={path}" for phase, path in lists.items()]
     assert main([*map(str, words), "--phase", *phases]) == 0
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_nothing(tmp_path, closed):
+    labels, points = vertebrae(0)
+    for folder in ("ref", "out"):
+        write_restructured(tmp_path / folder, "verse000", labels, points)
+    words = [sys.executable, "-m", "verse_eval", "score", "--output", "scores.json"]
+    words += ["--reference", str(tmp_path / "ref"), "--prediction", str(tmp_path / "out")]
+    code = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        check=False,
+    ).returncode
+    assert code == 0
+    assert json.loads((tmp_path / "scores.json").read_text())["scans"][0]["measures"]["dice"] == 1.0

@@ -92,6 +92,13 @@ def test_a_manifest_says_what_belongs_to_each_stage(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_manifest_may_be_edited_in_any_editor(tmp_path, encoding):
+    text = json.dumps(good(), indent=1).replace("\n", "\r\n")
+    (tmp_path / MANIFEST_NAME).write_bytes(text.encode(encoding))
+    assert read_manifest(tmp_path).name == "n"
+
+
 def test_what_is_written_is_read_again_with_every_number(tmp_path):
     manifest = read(tmp_path, good())
     text = as_json(manifest)

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 #: Root's own folder on every ext4 disk.
 _SYSTEM_FOLDERS = frozenset({"lost+found"})
 #: More files of one folder that are passed over for one reason are told as the folder.
-_MOST_TOLD = 8
+_MOST_TOLD = 20
 #: Endings of pictures that are none in NIfTI's single-file form, in lower case.
 _OTHER_FORMATS = {
     **dict.fromkeys((".mha", ".mhd"), "MetaImage"),
@@ -49,11 +49,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
-    """What looks like a picture and is no case. path: a file or, of more files, their folder."""
+    """What looks like a picture and is no case. path: a file or, of many, their folder with one's name."""
 
     path: str
     files: int
     reason: str
+    such_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,8 @@ def discover(source: Path, output: Path, convention: Convention) -> Discovery:
             passed.append((path.relative_to(source), why))
     passed_over = tuple(_told(passed))
     for one in passed_over:
-        count = f"{one.files} files in " if one.files > 1 else ""
-        logger.info("passed over: %s%s: %s", count, one.path, one.reason)
+        many = f"{one.files} files such as {one.such_as} in " if one.such_as else ""
+        logger.info("passed over: %s%s: %s", many, one.path, one.reason)
     return Discovery(_cases(sorted(scans), source, output, convention), passed_over)
 
 
@@ -104,7 +105,7 @@ def _told(passed: Iterable[tuple[Path, str]]) -> Iterator[PassedOver]:
         groups.setdefault((path.parent, reason), []).append(path)
     for (folder, reason), paths in groups.items():
         if len(paths) > _MOST_TOLD:
-            yield PassedOver(folder.as_posix(), len(paths), reason)
+            yield PassedOver(folder.as_posix(), len(paths), reason, paths[0].name)
         else:
             yield from (PassedOver(path.as_posix(), 1, reason) for path in paths)
 

@@ -97,7 +97,7 @@ def voxelise_body(folder: Path, spacing_mm: float) -> AnatomyMap:
 
 
 def _parts(folder: Path) -> Iterator[Part]:
-    with (folder / "parts.csv").open(newline="", encoding="utf-8") as file:
+    with (folder / "parts.csv").open(newline="", encoding="utf-8-sig") as file:
         for row in csv.DictReader(file):
             found = next(iter(folder.glob(f"*/{row['fj']}_*.ply")), None)
             if found is not None:

@@ -125,10 +125,10 @@ def test_pictures_of_other_formats_are_told_each(tmp_path, other, caplog):
 @pytest.mark.parametrize("name", ["IM{:05}", "1.2.840.113619.{}", "slice{}.X"])
 def test_dicom_without_an_ending_is_told_by_its_content(tmp_path, name):
     tree(tmp_path, "a.nii", "series/readme", "other/DATA1")
-    for number in range(20):
+    for number in range(30):
         (tmp_path / "series" / name.format(number)).write_bytes(bytes(128) + b"DICM" + bytes(9))
     (tmp_path / "series" / "readme").unlink()
-    assert passed_over(tmp_path) == {"series": (20, "DICOM: only NIfTI is read")}
+    assert passed_over(tmp_path) == {"series": (30, "DICOM: only NIfTI is read")}
 
 
 def test_what_cannot_be_opened_is_no_picture(tmp_path):
@@ -145,15 +145,15 @@ DERIVATIVE = "named as a mask or another derivative"
     "folder", ["derivatives", "segmentations", "labelsTr", "labelsTs", "labels", "masks"]
 )
 def test_folders_of_masks_are_passed_over_as_one(tmp_path, folder):
-    masks = [f"s0001/{folder}/vertebrae_T{n}.nii.gz" for n in range(1, 13)]
+    masks = [f"s0001/{folder}/vertebrae_{n}.nii.gz" for n in range(25)]
     tree(tmp_path, "s0001/ct.nii.gz", *masks, f"s0002/{folder}/sacrum.nii.gz", "s0002/ct.nii.gz")
     assert found(tmp_path) == ["s0001/ct.nii.gz", "s0002/ct.nii.gz"]
     assert passed_over(tmp_path) == {
-        f"s0001/{folder}": (12, DERIVATIVE),
+        f"s0001/{folder}": (25, DERIVATIVE),
         f"s0002/{folder}/sacrum.nii.gz": (1, DERIVATIVE),
     }
     # What is asked for by name is taken.
-    assert len(found(tmp_path / "s0001" / folder)) == 12
+    assert len(found(tmp_path / "s0001" / folder)) == 25
 
 
 def test_a_scan_that_is_named_like_a_mask_is_told(tmp_path):
@@ -166,15 +166,20 @@ def test_a_scan_that_is_named_like_a_mask_is_told(tmp_path):
 
 def test_run_json_lists_what_was_passed_over(tmp_path):
     source, output = scans(tmp_path / "in", "a.nii", "b_seg.nii.gz"), tmp_path / "out"
-    tree(source, "c.mha", *(f"segmentations/{n}.nii.gz" for n in range(9)))
+    tree(source, "c.mha", *(f"segmentations/{n:02}.nii.gz" for n in range(30)))
     process = subprocess.run(
         fake_command(source, output), cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert process.returncode == 0, process.stderr
     assert report(output)["passed_over"] == [
-        {"path": "b_seg.nii.gz", "files": 1, "reason": DERIVATIVE},
-        {"path": "c.mha", "files": 1, "reason": "MetaImage: only NIfTI is read"},
-        {"path": "segmentations", "files": 9, "reason": DERIVATIVE},
+        {"path": "b_seg.nii.gz", "files": 1, "reason": DERIVATIVE, "such_as": None},
+        {
+            "path": "c.mha",
+            "files": 1,
+            "reason": "MetaImage: only NIfTI is read",
+            "such_as": None,
+        },
+        {"path": "segmentations", "files": 30, "reason": DERIVATIVE, "such_as": "00.nii.gz"},
     ]
     assert "passed over: c.mha: MetaImage: only NIfTI is read" in process.stderr
 

@@ -92,6 +92,18 @@ def test_slight_shear_is_repaired_and_flagged(saved):
     assert direction @ direction.T == pytest.approx(np.eye(3), abs=1e-9)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("mm", "thick"), [(5.0, False), (6.0, False), (6.5, True), (8, True), (15, True)]
+)
+def test_thick_slices_are_flagged_along_whichever_axis(saved, axis, mm, thick):
+    spacing = np.ones(3)
+    spacing[axis] = mm
+    flags = read_ct(saved(asymmetric(affine=np.diag([*spacing, 1.0])))).flags
+    values = [flag.value for flag in flags if flag.code == FlagCode.THICK_SLICES]
+    assert values == ([pytest.approx(mm)] if thick else [])
+
+
 def test_gantry_tilt_is_refused(saved):
     affine = np.diag([1.0, 1.0, 2.0, 1.0])
     affine[1, 2] = 2 * np.tan(np.deg2rad(15.0))
