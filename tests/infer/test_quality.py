@@ -260,3 +260,16 @@ def test_two_names_for_one_lost_body_are_one_flag():
     x, y, z = found[-1].point
     lost = [Centroid(label_of(n), (x, y, z - 32 - d), 0.6) for n, d in (("L3", 0), ("L4", 3))]
     assert len(list(left_out([*found, *lost], found))) == 1
+
+
+@pytest.mark.parametrize("kind", ["repeated", "turned over", "of another series"])
+def test_slices_in_a_wrong_order_jump_too(kind):
+    ct, found = body(100)
+    other, _ = body(100, seed=9)
+    hu = {
+        "repeated": lambda: np.concatenate([ct.hu[:60], ct.hu[40:80]]),
+        "turned over": lambda: np.concatenate([ct.hu[:40], ct.hu[40:60][::-1], ct.hu[60:]]),
+        "of another series": lambda: np.concatenate([ct.hu[:50], other.hu[50:]]),
+    }[kind]()
+    flags = list(missing_slices(replace(ct, hu=hu), found))
+    assert {flag.code for flag in flags} == {FlagCode.SLICES_MISSING}

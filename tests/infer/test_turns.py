@@ -5,6 +5,7 @@ import itertools
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from verse_infer.ct import SourceGeometry, turn_onto
 
@@ -95,3 +96,19 @@ def test_where_a_ct_contradicts_itself_a_mask_may_go_by_its_qform():
         assert np.array_equal(turn_onto(grid(affine), ct).applied(VALUES), VALUES)
     with pytest.raises(ValueError, match="expected"):
         turn_onto(moved(30.0), ct)
+
+
+@pytest.mark.parametrize("thickness", [1.0, 4 / 3])
+@pytest.mark.parametrize("stored", [ORIENTATIONS[0], ORIENTATIONS[21], ORIENTATIONS[37]])
+def test_masks_that_an_itk_program_saved_meet_their_ct(tmp_path, stored, thickness):
+    """Slicer and the like; they go by the qform of a CT whose sform says otherwise."""
+    image = nib.Nifti1Image(VALUES, oblique()).as_reoriented(stored)
+    by_thickness = image.affine.copy()
+    by_thickness[:3, 2] *= thickness
+    image.set_qform(image.affine, 1)
+    image.set_sform(by_thickness, 1)
+    image.to_filename(tmp_path / "ct.nii.gz")
+    sitk.WriteImage(sitk.ReadImage(str(tmp_path / "ct.nii.gz")), str(tmp_path / "mask.nii.gz"))
+    ct, mask = (nib.load(tmp_path / name) for name in ("ct.nii.gz", "mask.nii.gz"))
+    turn = turn_onto(*(grid(one.affine, one.shape, one.header) for one in (mask, ct)))
+    assert np.array_equal(turn.applied(np.asarray(mask.dataobj)), np.asarray(ct.dataobj))
