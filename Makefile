@@ -57,7 +57,9 @@ test-slow: setup  ## the tests that take minutes
 
 corpus: setup  ## bad inputs, faults around a run, isolation, container rules: each as stated
 	$(BIN)/python -m pytest -m 'slow or not slow' tests/infer/files/test_bad_inputs.py \
-	  tests/infer/files/test_header_properties.py tests/infer/files/test_memory.py tests/infer/batch/test_supervisor.py \
+	  tests/infer/files/test_header_properties.py tests/infer/files/test_voxel_values.py \
+	  tests/infer/files/test_mask_headers.py tests/infer/files/test_tilted.py tests/infer/files/test_edited_centroids.py \
+	  tests/infer/files/test_memory.py tests/infer/batch/test_supervisor.py \
 	  tests/faults tests/whole/test_odd_patients.py tests/whole/test_determinism.py
 
 KILLS ?= 100
