@@ -15,7 +15,7 @@ from verse_infer import __version__
 from verse_infer.batch.case import CaseOptions
 from verse_infer.batch.discovery import discover
 from verse_infer.batch.report import CaseReport, RunSettings
-from verse_infer.batch.run import BatchOptions, Interrupted, Stop, run_batch
+from verse_infer.batch.run import BatchOptions, Interrupted, Stop, held, run_batch
 from verse_infer.batch.supervisor import Limits, Worker, available_memory
 from verse_infer.batch.worker import Ready, WorkerSetup
 from verse_infer.errors import UsageError, VerseError
@@ -111,7 +111,10 @@ def _run(arguments: argparse.Namespace) -> int:
     limits = Limits(arguments.case_timeout_s, int(memory * WORKER_SHARE))
     stop = Stop()
     _on_signals(stop)
-    with closing(Worker(_setup(arguments, int(memory * SCAN_SHARE)), limits, stop)) as worker:
+    with (
+        held(arguments.output),
+        closing(Worker(_setup(arguments, int(memory * SCAN_SHARE)), limits, stop)) as worker,
+    ):
         settings = _settings(arguments, worker.start())
         options = BatchOptions(
             arguments.output, arguments.resume, arguments.centroids_from, found.passed_over
@@ -180,11 +183,11 @@ def _settings(arguments: argparse.Namespace, ready: Ready) -> RunSettings:
 
 def _check_output(output: Path) -> None:
     """The output folder exists afterwards and can be written to."""
-    probe = output / f"{MARK}-write-test"
+    probe = output / f"{MARK}-{os.getpid()}-write-test"
     try:
         output.mkdir(parents=True, exist_ok=True)
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"--output {output}: expected a folder to write to: {error}") from error
 

@@ -13,7 +13,7 @@ from tests.helpers.batches import files, report, scans
 from tests.helpers.fake_command import ROOT, fake_command
 from tests.helpers.outputs import partial_files
 from tests.helpers.sandbox import STRANGER, closed_above, in_sandbox, sandboxed
-from verse_infer.batch.supervisor import TEMPORARY_NAME
+from verse_infer.files.atomic import TEMPORARY
 from verse_train.synthetic.sample import write_sample
 
 
@@ -93,7 +93,7 @@ def test_a_container_that_is_stopped_ends_at_once_and_cleanly(tmp_path):
 def test_libraries_get_a_temporary_folder_and_leave_none(tmp_path):
     """Importing TensorFlow fails where there is none."""
     source, output = scans(tmp_path / "in", "a.nii"), tmp_path / "out"
-    (output / TEMPORARY_NAME / "left").mkdir(parents=True)
+    (output / f"{TEMPORARY}-7" / "left").mkdir(parents=True)
     command = [sys.executable, str(ROOT / "entrypoint.py"), "--input", source, "--output", output]
     process = in_sandbox([*command, "--weights", tmp_path], output, cwd=ROOT, timeout=120)
     assert "manifest.json: no such file" in process.stderr

@@ -9,7 +9,7 @@ import numpy as np
 from verse_infer.batch.case import CaseOptions, attempt_case
 from verse_infer.batch.discovery import find_cases
 from verse_infer.batch.report import RunSettings
-from verse_infer.batch.run import BatchOptions, run_batch
+from verse_infer.batch.run import BatchOptions, held, run_batch
 from verse_infer.ct import Centroid
 from verse_infer.pipeline import CaseResult
 
@@ -47,12 +47,14 @@ def scans(root, *names):
 def run(source, output, pipeline, resume=True, settings=SETTINGS, **options):
     cases = find_cases(source, output, options.get("convention", "verse"))
     case_options = CaseOptions(output, **options)
-    return run_batch(
-        cases,
-        lambda case: attempt_case(case, pipeline, case_options),
-        settings,
-        BatchOptions(output, resume, options.get("centroids_from")),
-    )
+    output.mkdir(parents=True, exist_ok=True)
+    with held(output):
+        return run_batch(
+            cases,
+            lambda case: attempt_case(case, pipeline, case_options),
+            settings,
+            BatchOptions(output, resume, options.get("centroids_from")),
+        )
 
 
 def report(output):

@@ -17,15 +17,29 @@ def _mount(*arguments: str) -> bool:
 
 @contextmanager
 def small_disk(folder: Path, size: str):
-    """A memory disk of a size; yields a function that gives it another one. Skips without rights."""
+    """A memory disk of a size; yields a function that changes it. Skips without rights.
+
+    To be changed to: another size, "ro" (also while files in it are open to be written), "rw" again.
+    """
     folder.mkdir(exist_ok=True)
-    if not _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)):
+    place, mounts = str(folder), 1
+    if not _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", place):
         pytest.skip("needs the right to mount")
 
     def change(options: str) -> None:
-        assert _mount("-o", f"remount,{options}", str(folder))
+        nonlocal mounts
+        if options == "ro":
+            assert _mount("--bind", place, place)
+            mounts += 1
+            assert _mount("-o", "remount,bind,ro", place)
+        elif options == "rw":
+            subprocess.run(["umount", "-l", place], check=True)
+            mounts -= 1
+        else:
+            assert _mount("-o", f"remount,{options}", place)
 
     try:
         yield change
     finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+        for _ in range(mounts):
+            subprocess.run(["umount", "-l", place], check=True)

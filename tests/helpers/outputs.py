@@ -63,5 +63,5 @@ def digests(output: Path) -> dict[str, str]:
 
 def _finished(output: Path) -> list[Path]:
     return sorted(
-        path for path in output.rglob("*") if path.is_file() and not path.name.startswith(MARK)
+        path for path in output.rglob("*") if path.is_file() and not path.name.startswith(".verse")
     )

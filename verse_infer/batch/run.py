@@ -1,11 +1,15 @@
 """Running all cases of a folder: one case's failure never stops the others."""
 
 import logging
-from collections.abc import Callable, Sequence
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from verse_infer.batch.case import stamp_of
@@ -24,6 +28,8 @@ from verse_infer.files.atomic import remove_stale
 logger = logging.getLogger(__name__)
 #: Does one case, whatever happens to it, and says what became of it.
 Attempt = Callable[[Case], CaseReport]
+#: In the output folder while a run is at work there; says whose it is.
+LOCK_NAME = ".verse.lock"
 
 
 class Interrupted(BaseException):
@@ -69,14 +75,53 @@ class BatchOptions:
     passed_over: tuple[PassedOver, ...] = ()
 
 
+@contextmanager
+def held(output: Path) -> Iterator[None]:
+    """The output folder is this run's alone; what killed runs left there is removed.
+
+    UsageError, which says whose it is, where another run is at work. Where the file system knows no locks,
+    nobody is refused, and nothing removed: a warning says so.
+    """
+    path = output / LOCK_NAME
+    lock = FileLock(path, timeout=0, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"--output {output}: expected a folder that no other run writes to, got that of "
+            f"{_holder(path)}; wait for its end, or take another folder"
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        logger.warning("%s: cannot be locked, let no other run write there: %s", output, error)
+        yield
+        return
+    try:
+        with suppress(OSError):  # a full disk
+            path.write_text(f"process {os.getpid()} on {platform.node()} since {now()}", "utf-8")
+        remove_stale(output)
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()  # whoever waits for it looks whether it is still there
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    """What stands in a lock's file."""
+    try:
+        return path.read_text("utf-8") or "an unknown process"
+    except (OSError, ValueError):
+        return "an unknown process"
+
+
 def run_batch(
     cases: Sequence[Case], attempt: Attempt, settings: RunSettings, options: BatchOptions
 ) -> list[CaseReport]:
     """Run all cases, writing run.json after each; the reports come in the order of the cases.
 
+    To be called while the output is `held`.
     Interrupted is raised on after a last report. UsageError where that cannot be written.
     """
-    remove_stale(options.output)
     earlier = earlier_successes(options.output, settings) if options.resume else {}
     # What is taken over stands in every report from the first on: a run that is killed and started
     # again, however often, forgets nothing.
@@ -99,7 +144,6 @@ def run_batch(
                 reports[case] = attempt(case)
                 report(progress)
     except Interrupted:
-        remove_stale(options.output)
         report(replace(progress, interrupted=True))
         raise
     reports = {case: _if_still_there(done, options.output) for case, done in reports.items()}

@@ -24,7 +24,7 @@ from verse_infer.batch.worker import (
     to_line,
 )
 from verse_infer.errors import UsageError
-from verse_infer.files.atomic import remove_stale
+from verse_infer.files.atomic import TEMPORARY, remove_partials_of
 from verse_infer.files.ct_reading import GIB
 from verse_infer.surroundings import isolated_command
 
@@ -39,8 +39,6 @@ _LIMIT_FILES = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-#: Hidden, so that it is never taken for a scan's folder; removed at the end, or by the next run.
-TEMPORARY_NAME = ".verse-temporary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +98,9 @@ class Worker:
         return answer
 
     def close(self) -> None:
-        """End the process at once, if there is one."""
-        remove_temporary_folder(self._setup.case_options.output)
+        """End the process at once, if there is one; nothing half written is left of it."""
+        output = self._setup.case_options.output
+        remove_temporary_folder(output)
         process, self._process = self._process, None
         if process is None:
             return
@@ -113,6 +112,7 @@ class Worker:
                 except OSError:  # bytes that could not be flushed to a dead process
                     continue
         process.wait()
+        remove_partials_of(process.pid, output)
 
     def attempt(self, case: Case) -> CaseReport:
         """One case, whatever happens to the process that works on it; Interrupted.
@@ -136,7 +136,6 @@ class Worker:
             line = self._ask(to_line(case), self._limits.time_s)
         except LostWorkerError as lost:
             self.close()
-            remove_stale(self._setup.case_options.output)
             if first or not lost.again:
                 raise
             logger.warning("%s: %s; trying once more", case.relative.as_posix(), lost)
@@ -225,7 +224,7 @@ def temporary_folder(output: Path) -> Path | None:
     try:
         tempfile.gettempdir()
     except FileNotFoundError:
-        folder = output.absolute() / TEMPORARY_NAME
+        folder = output.absolute() / _temporary_name()
         folder.mkdir(parents=True)
         return folder
     return None
@@ -233,4 +232,9 @@ def temporary_folder(output: Path) -> Path | None:
 
 def remove_temporary_folder(output: Path) -> None:
     """Remove the folder that `temporary_folder` made, if it did."""
-    shutil.rmtree(output / TEMPORARY_NAME, ignore_errors=True)
+    shutil.rmtree(output / _temporary_name(), ignore_errors=True)
+
+
+def _temporary_name() -> str:
+    """Hidden, so that it is never taken for a scan's folder; that of this process alone."""
+    return f"{TEMPORARY}-{os.getpid()}"

@@ -1,12 +1,15 @@
-"""Files that appear under their name only when whole."""
+"""Files that appear under their name only when whole, and what a killed run leaves instead."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 #: Temporary files carry this in their names, so that a later run can tell and remove stale ones.
 MARK = ".verse-partial"
+#: How the name of a run's folder for temporary files begins.
+TEMPORARY = ".verse-temporary"
 _KEPT = 40
 
 
@@ -29,9 +32,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
 
 
-def remove_stale(folder: Path) -> int:
-    """Remove temporary files that a killed run left below a folder; returns how many."""
-    stale = [path for path in folder.rglob(f"{MARK}-*") if path.is_file()]
-    for path in stale:
+def remove_stale(folder: Path) -> None:
+    """Remove what killed runs left below a folder; for who holds it alone."""
+    _remove_partials(folder, f"{MARK}-*")
+    for path in folder.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_partials_of(pid: int, folder: Path) -> None:
+    """Remove the temporary files of a process that has ended."""
+    _remove_partials(folder, f"{MARK}-{pid}-*")
+
+
+def _remove_partials(folder: Path, pattern: str) -> None:
+    for path in [path for path in folder.rglob(pattern) if path.is_file()]:
         path.unlink(missing_ok=True)
-    return len(stale)
