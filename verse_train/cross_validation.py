@@ -192,13 +192,10 @@ def _annotated(scan: AnnotatedScan) -> int:
     return sum(entry.get("label") in LABELS for entry in entries)
 
 
-#: In a process of its own: the container takes over signals and logs.
-_CONTAINER = "import sys; from verse_infer.cli import main; sys.exit(main())"
-
-
 def _run(scan: AnnotatedScan, weights: Path, output: Path) -> None:
+    """In a process of its own: the container takes over signals and logs."""
     options = ["--input", scan.ct, "--output", output, "--weights", weights, "--no-preview"]
-    command = [sys.executable, "-c", _CONTAINER, *map(str, options)]
+    command = [sys.executable, "-m", "verse_infer", *map(str, options)]
     code = subprocess.run(command, check=False).returncode
     if code:
         raise InputError(f"{scan.ct}: the container ended with exit code {code}")

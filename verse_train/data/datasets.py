@@ -7,15 +7,21 @@ VerSe'19: flat, NAME.nii.gz, NAME_ctd.json, NAME_seg.nii.gz
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verse_infer.batch.discovery import files_below
+from verse_eval.pairs import CaseFiles, find_references
 from verse_infer.errors import InputError
 from verse_infer.files.verse import Convention
 
 logger = logging.getLogger(__name__)
+#: By the ends of centroid files' names; the first that fits counts.
+_CONVENTIONS: tuple[tuple[str, Convention], ...] = (
+    ("_seg-subreg_ctd.json", "verse"),
+    ("_iso-ctd.json", "verse20"),
+    ("_ctd.json", "verse19"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,55 +54,27 @@ def patient_of(name: str) -> str:
 def find_scans(root: Path) -> tuple[AnnotatedScan, ...]:
     """All scans below root that have centroids; InputError if there is none.
 
-    Links are followed, each real folder once.
+    Links are followed, each real folder once; results of runs of the container are no annotations.
     """
-    found = _restructured(root) if (root / "rawdata").is_dir() else _challenge(root)
-    scans = tuple(sorted(found, key=lambda scan: scan.name))
+    found = find_references(root).values() if root.is_dir() else ()
+    scans = [scan for files in found if (scan := _annotated(files))]
     if not scans:
         raise InputError(
             f"{root}: expected annotated scans in one of the VerSe layouts, found none"
         )
-    return scans
+    return tuple(sorted(scans, key=lambda scan: scan.name))
 
 
-def _restructured(root: Path) -> Iterable[AnnotatedScan]:
-    for ct in _files(root / "rawdata", "_ct.nii.gz"):
-        stem = ct.name.removesuffix("_ct.nii.gz")
-        # As the path was walked: wherever a linked folder of rawdata lies, its counterpart is here.
-        folder = root / "derivatives" / ct.parent.relative_to(root / "rawdata")
-        centroids = folder / f"{stem}_seg-subreg_ctd.json"
-        if centroids.exists():
-            yield AnnotatedScan(
-                stem.removeprefix("sub-"),
-                ct,
-                centroids,
-                "verse",
-                _if_exists(folder / f"{stem}_seg-vert_msk.nii.gz"),
-                _if_exists(folder / f"{stem}_partial_ctd.json"),
-            )
-
-
-def _challenge(root: Path) -> Iterable[AnnotatedScan]:
-    kinds: tuple[tuple[str, Convention], ...] = (
-        ("_iso-ctd.json", "verse20"),
-        ("_ctd.json", "verse19"),
+def _annotated(files: CaseFiles) -> AnnotatedScan | None:
+    """None without centroids or without a CT."""
+    if files.centroids is None or not files.cts:
+        return None
+    ct, centroids = files.cts[0], files.centroids
+    name = re.sub(r"_ct$", "", ct.name.removesuffix(".gz").removesuffix(".nii"))
+    convention = next(c for ending, c in _CONVENTIONS if centroids.name.endswith(ending))
+    return AnnotatedScan(
+        name.removeprefix("sub-"), ct, centroids, convention, files.mask, files.cut
     )
-    for ct in _files(root, ".nii.gz"):
-        stem = ct.name.removesuffix(".nii.gz")
-        for ending, convention in kinds:
-            centroids = ct.with_name(stem + ending)
-            if centroids.exists():
-                mask = _if_exists(ct.with_name(f"{stem}_seg.nii.gz"))
-                yield AnnotatedScan(stem, ct, centroids, convention, mask)
-                break
-
-
-def _files(folder: Path, ending: str) -> Iterable[Path]:
-    return (path for path in files_below(folder) if path.name.endswith(ending))
-
-
-def _if_exists(path: Path) -> Path | None:
-    return path if path.exists() else None
 
 
 def with_masks(scans: Sequence[AnnotatedScan]) -> list[AnnotatedScan]:

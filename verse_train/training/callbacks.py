@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
 
+from verse_infer.files.atomic import atomic_write
 from verse_train.config import TrainingConfig
 from verse_train.data.feed import Feed
 from verse_train.data.samples import Sample
@@ -64,9 +65,8 @@ class KeepCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Save."""
         del epoch, logs
-        partial = self.path.with_name(f"partial-{self.path.name}")
-        self.model.save(partial)
-        partial.replace(self.path)
+        with atomic_write(self.path) as partial:
+            self.model.save(partial)
 
 
 class ReportWaiting(keras.callbacks.Callback):  # type: ignore[misc]
