@@ -52,7 +52,7 @@ def train_all(case, folder):
 
 
 def facts(folder):
-    model = training._begun_model(CONFIGURATIONS[MASK], settings(folder / MASK))
+    model = training.begun_model(CONFIGURATIONS[MASK], settings(folder / MASK))
     keras.mixed_precision.set_global_policy("float32")
     taken_up = network_of_weights(BUNDLED, CONFIGS["compact"][SPINE])
     np.save(folder / "bundled.npy", keras.ops.convert_to_numpy(taken_up(image_of(SPINE))))

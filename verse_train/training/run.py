@@ -107,7 +107,7 @@ def _train(
     keras.mixed_precision.set_global_policy(run.precision)
     keras.utils.set_random_seed(run.seed)
     checkpoint = run.folder / CHECKPOINT
-    model = _begun_model(config, run)
+    model = begun_model(config, run)
     record_patients(groups, run)
     steps_done = int(model.optimizer.iterations)
     done = steps_done // run.steps_per_epoch
@@ -138,7 +138,7 @@ def _train(
     return network_of(model, config)
 
 
-def _begun_model(config: TrainingConfig, run: RunSettings) -> keras.Model:
+def begun_model(config: TrainingConfig, run: RunSettings) -> keras.Model:
     """The training model of the folder's checkpoint, else of the start's, else a new one."""
     checkpoint = run.folder / CHECKPOINT
     if not checkpoint.exists():
@@ -151,7 +151,7 @@ def _begun_model(config: TrainingConfig, run: RunSettings) -> keras.Model:
     model = keras.models.load_model(checkpoint, custom_objects=_losses(config))
     # The number of steps may have changed since: the rate's fall follows. So may the penalty, and the
     # checkpoint may come from the other backend.
-    model.optimizer.learning_rate = _rate(config)
+    model.optimizer.learning_rate = learning_rate(config)
     model.jit_compile = _jit()
     penalise_kernels(model, kernel_penalty(config))
     return model
@@ -281,7 +281,7 @@ def _losses(config: TrainingConfig) -> dict[str, Any]:
     return {"loss": _loss(config)}
 
 
-def _rate(config: TrainingConfig) -> Any:
+def learning_rate(config: TrainingConfig) -> Any:
     """Constant, or rising for a short while and then falling as a half cosine to zero."""
     if not config.rate_falls:
         return config.rate
@@ -292,7 +292,7 @@ def _rate(config: TrainingConfig) -> Any:
 
 
 def _optimiser(config: TrainingConfig) -> keras.optimizers.Optimizer:
-    rate = _rate(config)
+    rate = learning_rate(config)
     if config.optimiser == "nesterov":
         return keras.optimizers.SGD(rate, momentum=0.99, nesterov=True)
     return keras.optimizers.Adam(rate, global_clipnorm=1.0 if config.rate_falls else None)

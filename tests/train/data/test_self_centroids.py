@@ -103,7 +103,7 @@ def answered(tmp_path):
     """A data set of one scan without annotations, and the container's answer to it."""
     ring = Centroid(label_of("C1"), (0.0, -3.0, 80.0))
     centroids = (ring, *neck(NECK[:-2], moved={"C6": 4.0}))
-    hu = np.full(LATTICE.shape, 40, np.int16)
+    hu = np.random.default_rng(0).normal(40, 10, LATTICE.shape).astype(np.int16)
     hu[:, :5] = -1000
     empty = np.zeros(LATTICE.shape, np.uint8)
     body = AnatomyMap(empty, empty, centroids, (), LATTICE)

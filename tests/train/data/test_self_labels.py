@@ -30,7 +30,7 @@ def scan(tmp_path):
     """A scan with centroids; each vertebra is a bright ball."""
     i, j, k = np.indices(LATTICE.size)
     points = LATTICE.point(np.stack([i, j, k], axis=-1)).transpose(2, 1, 0, 3)
-    hu = np.full(LATTICE.shape, 0, np.int16)
+    hu = np.random.default_rng(0).normal(0, 10, LATTICE.shape).astype(np.int16)
     for place in PLACES.values():
         hu[np.linalg.norm(points - place, axis=-1) < RADIUS] = 600
     centroids = tuple(Centroid(label_of(name), place) for name, place in PLACES.items())

@@ -117,7 +117,7 @@ def test_a_training_that_begins_with_something_has_its_configurations_decay(
         train(replace(config, decay=0.0), groups, settings(folder))
         run = replace(run, start=folder)
     for decay in (0.1, 0.0):
-        model = training._begun_model(replace(config, decay=decay), run)
+        model = training.begun_model(replace(config, decay=decay), run)
         penalty = sum(float(loss) for loss in model.losses)
         factor = kernel_penalty(replace(config, decay=decay))
         assert penalty == pytest.approx(factor * squares(model), rel=1e-5)

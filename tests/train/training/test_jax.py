@@ -91,7 +91,7 @@ def test_a_training_begins_with_the_bundled_weights_on_jax_too(trained):
 def test_its_training_continues_with_tensorflow(trained, groups, tmp_path):
     config = replace(CONFIGURATIONS[SPINE], steps=8)
     run = settings(shutil.copytree(trained / SPINE, tmp_path / SPINE))
-    assert training._begun_model(config, run).jit_compile is False
+    assert training.begun_model(config, run).jit_compile is False
     train(config, groups, run)
     assert FeedInProcess.started == (6,)
     assert [int(row["epoch"]) for row in log_of(run.folder)] == [0, 1, 2, 3]
