@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -8,6 +9,12 @@ import hypothesis
 import pytest
 
 from verse_infer import runtime
+
+# Whoever starts the tests in the background, or under nohup, hands ignored signals down to them and to the
+# commands they start; what those do at a signal could not be seen then.
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
 
 # A deadline per example would measure how busy the machine is.
 hypothesis.settings.register_profile("verse", deadline=None)
