@@ -1,5 +1,6 @@
 """Stage 2: heatmaps of all vertebrae around the spine, and their local maxima."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from verse_infer.spine import SpineRegion
 from verse_infer.weights import LandmarkWeights
 
 Floats = NDArray[np.float32]
+#: Label of a body of whichever vertebra; no vertebra has it.
+ANY = 0
 #: Voxels between the places by which a maximum's position is refined, and the farthest it may move.
 _REFINING_STEP, _LARGEST_SHIFT = 2, 1.0
 #: Lower values beside a maximum count as this share of it; a Gaussian of 1 voxel has 0.04 to 0.14.
@@ -86,6 +89,20 @@ def find_candidates(
             x, y, z = heatmaps.lattice.point(_refined(heatmap, index)).tolist()
             candidates.append(Centroid(label, (x, y, z), float(heatmap[tuple(index)])))
     return tuple(candidates)
+
+
+def find_bodies(heatmaps: Heatmaps, threshold: float, min_distance: int) -> tuple[Centroid, ...]:
+    """Local maxima of the sum of all heatmaps, whichever vertebrae they are: label ANY; LPS mm."""
+    sums = np.einsum("zyxc->zyx", heatmaps.values)[..., None]  # a quarter of the time of np.sum
+    return find_candidates(Heatmaps(sums, (ANY,), heatmaps.lattice), threshold, min_distance)
+
+
+def responses_at(heatmaps: Heatmaps, point: Sequence[float]) -> Floats:
+    """The largest response of each heatmap within a voxel of a point, LPS mm; (labels,)."""
+    last = np.array(heatmaps.values.shape[:3]) - 1
+    z, y, x = np.rint(heatmaps.lattice.index(point)).astype(int)[::-1].clip(0, last)
+    around = heatmaps.values[max(0, z - 1) : z + 2, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
+    return np.asarray(around.max(axis=(0, 1, 2)))
 
 
 def _local_maxima(heatmap: Floats, threshold: float, min_distance: int) -> NDArray[np.intp]:

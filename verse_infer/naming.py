@@ -14,9 +14,9 @@ from verse_infer.anatomy import CRANIOCAUDAL_LABELS, label_of, name_of, successo
 from verse_infer.ct import Centroid, Ct
 from verse_infer.flags import Flag, FlagCode
 from verse_infer.grid import Point
-from verse_infer.identification import Reading, identify, localised_bodies
+from verse_infer.identification import Reading, identify
 from verse_infer.labelling.chain import Naming, name_by_chain
-from verse_infer.landmarks import Heatmaps
+from verse_infer.landmarks import Heatmaps, find_bodies
 from verse_infer.networks import Network
 from verse_infer.spine import SpineRegion, z_range_of
 from verse_infer.straightening import ROW_MM
@@ -27,8 +27,8 @@ FEWEST_GUIDES, CLEAR_BODY = 2, 0.1
 #: Where the sacrum's upper part lies below the centre of the lowest vertebra, mm.
 SACRUM_MM = (25.0, 50.0)
 _UNCERTAIN = "names are uncertain: "
-#: Labels of usual spines, head to foot.
-_USUAL = tuple(label for label in CRANIOCAUDAL_LABELS if name_of(label) not in ("T13", "L6"))
+#: Vertebrae that few spines have; nobody misses them.
+_RARE = frozenset({label_of("T13"), label_of("L6")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def name_in_picture(
     """Bodies and names by the picture along the spine; no vertebrae where it shows none."""
     options = network.weights.options
     least, distance = options.least_localised, localisation.options.min_distance
-    bodies = localised_bodies(seen.heatmaps, distance, least)
+    bodies = find_bodies(seen.heatmaps, least, distance)
     guide = _guide(seen, bodies)
     if not guide:
         return Named(Naming((), (), ()), ())
@@ -69,7 +69,7 @@ def name_in_picture(
     naming = name_by_chain(candidates, options.chain, z_range_of(ct.lattice))
     if sum(c.response for c in naming.vertebrae) < options.least_sum:
         return Named(Naming((), (), ()), ())
-    below = sacrum_below(reading, naming.vertebrae)
+    below = shows_sacrum_below(reading, naming.vertebrae, z_range_of(ct.lattice)[0])
     return Named(naming, tuple(naming_flags(naming, options.least_margin, sacrum_below=below)))
 
 
@@ -81,21 +81,27 @@ def _guide(seen: Sighting, bodies: Sequence[Centroid]) -> tuple[Point, ...]:
     return clear if len(clear) >= FEWEST_GUIDES else seen.spine.line or clear
 
 
-def sacrum_below(reading: Reading, vertebrae: Sequence[Centroid]) -> bool:
-    """Whether the picture shows the sacrum right below the lowest vertebra."""
+def shows_sacrum_below(reading: Reading, vertebrae: Sequence[Centroid], bottom: float) -> bool:
+    """Whether the picture shows the sacrum right below the lowest vertebra.
+
+    bottom: LPS z of the scan's lowest plane, mm; of rows beyond it the network says nothing.
+    """
     if not vertebrae:
         return False
     row = reading.curve.place(vertebrae[-1].point)[0]
     below_mm = (row - reading.rows) * ROW_MM
-    near = (below_mm > SACRUM_MM[0]) & (below_mm < SACRUM_MM[1])
-    return bool(near.any() and np.median(reading.sacrum[near]) > 0.5)
+    heights = np.interp(
+        reading.rows, np.arange(len(reading.curve.centre)), reading.curve.centre[:, 2]
+    )
+    place = (below_mm > SACRUM_MM[0]) & (below_mm < SACRUM_MM[1])
+    seen = place & (heights >= bottom)
+    return bool(2 * seen.sum() > place.sum() and np.median(reading.sacrum[seen]) > 0.5)
 
 
 def naming_flags(naming: Naming, least_margin: float, *, sacrum_below: bool) -> Iterator[Flag]:
     """What of a naming a person should look at.
 
-    least_margin: namings nearer to their rival are doubtful. sacrum_below: the sacrum is in view, and no
-    other body between it and the lowest vertebra.
+    least_margin: namings nearer to their rival are doubtful. sacrum_below: see shows_sacrum_below.
     """
     if naming.vertebrae and naming.margin < least_margin:
         usual = f"margin {naming.margin:.2f}, usual are {least_margin:g} and more"
@@ -121,18 +127,12 @@ def rare_flags(vertebrae: Sequence[Centroid], *, sacrum_below: bool) -> Iterator
 
 def gap_flags(vertebrae: Sequence[Centroid]) -> Iterator[Flag]:
     """Vertebrae that were not found between two that were."""
+    place = CRANIOCAUDAL_LABELS.index
     for upper, lower in pairwise(c.label for c in vertebrae):
         if lower not in successors_of(upper):
-            missing = " ".join(name_of(label) for label in _between(upper, lower))
+            between = CRANIOCAUDAL_LABELS[place(upper) + 1 : place(lower)]
+            missing = " ".join(name_of(label) for label in between if label not in _RARE)
             yield Flag(FlagCode.GAP_BRIDGED, f"not found, though its neighbours were: {missing}")
-
-
-def _between(upper: int, lower: int) -> list[int]:
-    return (
-        list(_USUAL[_USUAL.index(upper) + 1 : _USUAL.index(lower)])
-        if {upper, lower} <= {*_USUAL}
-        else []
-    )
 
 
 def rival_kind(naming: Naming) -> str:
@@ -145,9 +145,8 @@ def rival_kind(naming: Naming) -> str:
             return f"a naming with {name}"
         if label_of(name) in {a for a, _ in changed} - {b for _, b in shared}:
             return f"a naming without {name}"
-    if label_of("T12") in {a for a, _ in shared} - {b for _, b in shared} and len(changed) < len(
-        shared
-    ):
+    lost = {a for a, _ in shared} - {b for _, b in shared}
+    if label_of("T12") in lost and len(changed) < len(shared):
         return "a naming without T12"
     place = CRANIOCAUDAL_LABELS.index
     shift = float(np.median([place(b) - place(a) for a, b in changed])) if changed else 0.0

@@ -44,8 +44,9 @@ STAGES: tuple[Stage, ...] = (
     "vertebra_localisation",
     "vertebra_segmentation",
 )
-#: The stage that names vertebrae in a straightened picture.
+#: The stage that names vertebrae in a straightened picture; and all stages that a folder may have.
 IDENTIFICATION: Stage = "vertebra_identification"
+ALL_STAGES: tuple[Stage, ...] = (*STAGES, IDENTIFICATION)
 #: How the stages work together: as in Payer et al. 2020.
 Strategy = Literal["payer"]
 #: The name of the output of a network that has one only.

@@ -20,9 +20,9 @@ from verse_train.data.feed import CaseGroup, case_group, held_group
 from verse_train.export.entries import identification_entry, stage_entry
 from verse_train.export.weights_folder import (
     StageExport,
-    TakenOver,
     export_weights,
     require_tensorflow,
+    taken_over,
 )
 from verse_train.identification.network import answering_heads
 from verse_train.identification.training import IdentificationTraining, train_identification
@@ -159,7 +159,7 @@ def _taken_over(plan: Plan, stage: Stage) -> StageExport:
         raise UsageError(f"{stage}: expected cases to train on, or weights to take it from")
     logger.info("%s: of %s, whatever patients it has seen", stage, plan.weights)
     entry = read_manifest(plan.weights).stages.present()[stage]
-    return StageExport([TakenOver(plan.weights, model) for model in entry.models], entry)
+    return StageExport(taken_over(plan.weights, entry.models), entry)
 
 
 def _identifying(

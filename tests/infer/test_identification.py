@@ -12,12 +12,11 @@ from verse_infer.identification import (
     OFFSET_MM,
     STRIDE,
     identify,
-    localised_bodies,
     read_along,
     read_bodies,
 )
 from verse_infer.labelling import ChainRule, label_by_chain
-from verse_infer.landmarks import Heatmaps
+from verse_infer.landmarks import Heatmaps, find_bodies
 from verse_infer.straightening import curve_through
 from verse_infer.weights import IdentificationOptions
 
@@ -207,7 +206,7 @@ def test_heatmaps_have_their_say_where_the_picture_is_unsure():
 
 def test_bodies_of_stage_2_are_the_maxima_of_all_heatmaps_together():
     heatmaps = heatmaps_of((3.0, -1.0, 60.0), {"T11": 0.2, "T12": 0.3})
-    (body,) = localised_bodies(heatmaps, 3, 0.4)
+    (body,) = find_bodies(heatmaps, 0.4, 3)
     assert body.point == pytest.approx((3.0, -1.0, 60.0), abs=0.5)
     assert body.response == pytest.approx(0.5, abs=0.1)
-    assert localised_bodies(heatmaps, 3, 0.6) == ()
+    assert find_bodies(heatmaps, 0.6, 3) == ()

@@ -9,8 +9,16 @@ from msgspec import structs
 from verse_infer.anatomy import MEAN_OFFSETS_MM, label_of
 from verse_infer.ct import Centroid
 from verse_infer.flags import FlagCode
+from verse_infer.identification import STRIDE, Reading
 from verse_infer.labelling.chain import ChainRule, Naming, label_by_chain, name_by_chain
-from verse_infer.naming import gap_flags, naming_flags, rare_flags, rival_kind
+from verse_infer.naming import (
+    gap_flags,
+    naming_flags,
+    rare_flags,
+    rival_kind,
+    shows_sacrum_below,
+)
+from verse_infer.straightening import curve_through
 
 RULE = ChainRule(
     threshold=0.0, weight=0.7, bias=-0.4, neighbour_factor=0.0, response_floor=0.001, max_missing=2
@@ -77,6 +85,16 @@ def test_names_that_nothing_speaks_against_have_a_wide_margin():
     assert list(naming_flags(naming, 0.3, sacrum_below=False)) == []
 
 
+def test_margins_are_of_the_path_that_was_taken():
+    """Where an open end would cost vertebrae, the path without that cost is taken, and its rivals."""
+    vertebrae = spine("T9", "T10", "T11")
+    costly = structs.replace(RULE, open_end_cost=9.0)
+    naming = name_by_chain(candidates(vertebrae, {-1: 0.5}), costly, (-500.0, 500.0))
+    free = name_by_chain(candidates(vertebrae, {-1: 0.5}), RULE, (-500.0, 500.0))
+    assert naming == free
+    assert naming.margin > 0
+
+
 def test_the_best_sequence_is_the_same_with_and_without_margins():
     rng = np.random.default_rng(5)
     for _ in range(20):
@@ -110,6 +128,28 @@ def test_vertebrae_passed_over_are_named():
     assert flag.code == FlagCode.GAP_BRIDGED
     assert "T10 T11" in flag.message
     assert list(gap_flags(spine("T11", "L1"))) == []
+    (beside_rare,) = gap_flags(spine("T10", "T13"))
+    assert beside_rare.message.endswith("T11 T12")
+
+
+def reading_with_sacrum(chance):
+    """A straight curve from z -15 to 215 whose picture shows the sacrum with this chance at every row."""
+    curve = curve_through([(0.0, 0.0, 20.0), (0.0, 0.0, 180.0)], (0.0, 200.0))
+    answers = len(curve.centre) // STRIDE
+    zeros = np.zeros(answers, np.float32)
+    names = np.zeros((answers, 26), np.float32)
+    return Reading(curve, names, names, zeros, zeros + chance, np.zeros((answers, 2), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("height", "chance", "expected"),
+    [(120.0, 0.9, True), (120.0, 0.1, False), (30.0, 0.9, False), (45.0, 0.9, True)],
+)
+def test_the_sacrum_is_seen_in_the_scan_only(height, chance, expected):
+    """At 30 mm above the scan's end most of where it would be lies beyond."""
+    lowest = (Centroid(label_of("L4"), (0.0, 0.0, height)),)
+    assert shows_sacrum_below(reading_with_sacrum(chance), lowest, bottom=0.0) is expected
+    assert not shows_sacrum_below(reading_with_sacrum(chance), (), bottom=0.0)
 
 
 @pytest.mark.parametrize(

@@ -62,20 +62,25 @@ def label_by_chain(
     times neighbour_factor. Any subset of labels is possible that steps of anatomy.MEAN_OFFSETS_MM
     join, L6, T13 and a missing T12 included.
     """
-    rule = rule or ChainRule()
-    return _chosen_path(_layers(candidates, rule), rule, searched)
+    return _chosen(candidates, rule or ChainRule(), searched)[0]
 
 
-def _chosen_path(
-    layers: Sequence[Layer], rule: ChainRule, searched: tuple[float, float]
-) -> tuple[Centroid, ...]:
-    path = _best_path(layers, rule, searched)
+def _chosen(
+    candidates: Sequence[Centroid], rule: ChainRule, searched: tuple[float, float]
+) -> tuple[tuple[Centroid, ...], float, PathGraph]:
+    """The path, its sum, and the graph in which it is the best."""
+    layers = _layers(candidates, rule)
+    graph = _graph(layers, rule, searched)
+    path, total = graph.best()
     if not rule.open_end_cost:
-        return path
+        return path, total, graph
     # An end in view may rename vertebrae; it must not cost any, as where few of them were found.
     # But a single one with room for others is none: beside the spine nothing else is found.
-    free = _best_path(layers, structs.replace(rule, open_end_cost=0.0), searched)
-    return path if len(path) >= len(free) or len(free) == 1 else free
+    free = _graph(layers, structs.replace(rule, open_end_cost=0.0), searched)
+    longer, sum_of_longer = free.best()
+    if len(path) >= len(longer) or len(longer) == 1:
+        return path, total, graph
+    return longer, sum_of_longer, free
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,29 +110,20 @@ def name_by_chain(
 
     Candidates of one body have the same point and different labels.
     """
-    layers = _layers(candidates, rule)
-    path = _chosen_path(layers, rule, searched)
-    graph = _graph(layers, rule, searched)
+    path, total, graph = _chosen(candidates, rule, searched)
     through = graph.through()
-    best = max((float(sums.max()) for sums in through if len(sums)), default=0.0)
     margins, rival = [], (np.inf, -1, -1)
     for vertebra in path:
         nearest = (np.inf, -1, -1)
-        for place, (layer, sums) in enumerate(zip(layers, through, strict=True)):
+        for place, (layer, sums) in enumerate(zip(graph.layers, through, strict=True)):
             same = np.flatnonzero((layer.points == vertebra.point).all(axis=1))
             if layer.label != vertebra.label and len(same):
                 index = int(same[sums[same].argmax()])
-                nearest = min(nearest, (best - float(sums[index]), place, index))
+                nearest = min(nearest, (total - float(sums[index]), place, index))
         margins.append(nearest[0])
         rival = min(rival, nearest)
     found = graph.path_through(rival[1], rival[2]) if rival[1] >= 0 else ()
     return Naming(path, tuple(margins), found)
-
-
-def _best_path(
-    layers: Sequence[Layer], rule: ChainRule, searched: tuple[float, float]
-) -> tuple[Centroid, ...]:
-    return _graph(layers, rule, searched).best()[0]
 
 
 def _graph(layers: Sequence[Layer], rule: ChainRule, searched: tuple[float, float]) -> PathGraph:

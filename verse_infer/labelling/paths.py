@@ -8,6 +8,7 @@ candidate rewards and step gains, exactly.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,11 @@ def steps(upper: Layer, lower: Layer) -> FloatArray:
     return np.asarray(lower.points[None, :, :] - upper.points[:, None, :])
 
 
-@dataclass(frozen=True, slots=True)
+#: Of each candidate of each layer: the best sum of a path up to it, and layer and candidate next to it.
+_Sums = tuple[list[FloatArray], list[NDArray[np.int64]]]
+
+
+@dataclass(frozen=True)
 class PathGraph:
     """All paths through some layers.
 
@@ -88,7 +93,7 @@ class PathGraph:
 
     def best(self) -> tuple[tuple[Centroid, ...], float]:
         """The best path, head to foot, and its sum; empty and 0 if every path loses."""
-        totals, _ = self._downwards()
+        totals, _ = self._downwards
         finished = [total + end for total, end in zip(totals, self.ends, strict=True)]
         best = max(
             ((float(t.max()), i) for i, t in enumerate(finished) if len(t)), default=(0.0, -1)
@@ -100,12 +105,12 @@ class PathGraph:
 
     def through(self) -> list[FloatArray]:
         """The sum of the best path through each candidate; (n,) for each layer."""
-        above, below = self._downwards()[0], self._upwards()[0]
+        above, below = self._downwards[0], self._upwards[0]
         return [a + b - r for a, b, r in zip(above, below, self.rewards, strict=True)]
 
     def path_through(self, place: int, index: int) -> tuple[Centroid, ...]:
         """The best path through one candidate of one layer, head to foot."""
-        (_, before), (_, after) = self._downwards(), self._upwards()
+        (_, before), (_, after) = self._downwards, self._upwards
         path = [self.layers[place].centroid(index)]
         for steps_on, grow in ((before, lambda c: path.insert(0, c)), (after, path.append)):
             layer, which = (int(value) for value in steps_on[place][index])
@@ -114,17 +119,17 @@ class PathGraph:
                 layer, which = (int(value) for value in steps_on[layer][which])
         return tuple(path)
 
-    def _downwards(self) -> tuple[list[FloatArray], list[NDArray[np.int64]]]:
-        """Of each candidate: the best sum of a path that ends there, and layer and candidate before it."""
+    @cached_property
+    def _downwards(self) -> _Sums:
+        """Of paths that end at a candidate."""
         return self._sums(range(len(self.layers)), self.starts)
 
-    def _upwards(self) -> tuple[list[FloatArray], list[NDArray[np.int64]]]:
-        """Of each candidate: the best sum of a path that begins there, and layer and candidate after it."""
+    @cached_property
+    def _upwards(self) -> _Sums:
+        """Of paths that begin at a candidate."""
         return self._sums(range(len(self.layers) - 1, -1, -1), self.ends)
 
-    def _sums(
-        self, order: Sequence[int], first: Sequence[FloatArray]
-    ) -> tuple[list[FloatArray], list[NDArray[np.int64]]]:
+    def _sums(self, order: Sequence[int], first: Sequence[FloatArray]) -> _Sums:
         totals = [np.zeros(0)] * len(self.layers)
         origins = [np.full((len(layer.points), 2), -1) for layer in self.layers]
         for rank, place in enumerate(order):
@@ -139,19 +144,7 @@ class PathGraph:
                 value = np.take_along_axis(through, chosen[None, :], axis=0)[0]
                 better = value > best
                 best[better] = value[better]
-                origins[place][better] = np.stack([np.full_like(chosen, other), chosen], axis=1)[
-                    better
-                ]
+                steps_from = np.stack([np.full_like(chosen, other), chosen], axis=1)
+                origins[place][better] = steps_from[better]
             totals[place] = best + self.rewards[place]
         return totals, origins
-
-
-def best_path(
-    layers: Sequence[Layer],
-    rewards: Sequence[FloatArray],
-    gain: StepGain,
-    starts: Sequence[FloatArray] | None = None,
-    ends: Sequence[FloatArray] | None = None,
-) -> tuple[Centroid, ...]:
-    """Candidates on the best path, head to foot; empty if every path loses. See PathGraph."""
-    return PathGraph.of(layers, rewards, gain, starts, ends).best()[0]

@@ -12,7 +12,7 @@ import numpy as np
 
 from verse_infer.anatomy import CRANIOCAUDAL_LABELS, MEAN_OFFSETS_MM
 from verse_infer.ct import Centroid
-from verse_infer.labelling.paths import FloatArray, Layer, best_path, steps
+from verse_infer.labelling.paths import FloatArray, Layer, PathGraph, steps
 from verse_infer.labelling.rules import SequenceRule
 
 _RANK: Mapping[int, int] = {label: rank for rank, label in enumerate(CRANIOCAUDAL_LABELS)}
@@ -42,12 +42,9 @@ def label_by_sequence(
         Layer.of(label, (c for c in usable if c.label == label))
         for label in CRANIOCAUDAL_LABELS[first : last + 1]
     ]
-    path = best_path(
-        layers,
-        [layer.responses for layer in layers],
-        lambda upper, lower: _step_gain(upper, lower, rule),
-    )
-    return _append(path, usable, rule)
+    rewards = [layer.responses for layer in layers]
+    graph = PathGraph.of(layers, rewards, lambda upper, lower: _step_gain(upper, lower, rule))
+    return _append(graph.best()[0], usable, rule)
 
 
 def _end_labels(

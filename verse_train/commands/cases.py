@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from verse_infer.errors import UsageError
-from verse_infer.weights import IDENTIFICATION, STAGES
+from verse_infer.weights import ALL_STAGES, IDENTIFICATION, STAGES
 from verse_train.sizes import Size
 
 logger = logging.getLogger(__name__)
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 def add_to(commands: Any) -> None:
     """prepare, self-label, self-annotate."""
     prepare = commands.add_parser("prepare", help="prepare annotated scans for a stage")
-    prepare.add_argument("--stage", choices=(*STAGES, IDENTIFICATION), required=True)
+    prepare.add_argument("--stage", choices=ALL_STAGES, required=True)
     prepare.add_argument("--config", default=Size.COMPACT, choices=tuple(Size))
     prepare.add_argument("--data", type=Path, nargs="+", required=True)
     prepare.add_argument("--cache", type=Path, required=True)

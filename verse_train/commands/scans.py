@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verse_infer.errors import UsageError
-from verse_infer.weights import IDENTIFICATION, STAGES
+from verse_infer.weights import ALL_STAGES
 
 if TYPE_CHECKING:
     from verse_train.synthetic.bending import Configuration
@@ -43,7 +43,7 @@ def add_to(commands: Any) -> None:
     views.add_argument("--output", type=Path, required=True)
     views.set_defaults(command=_cut_views)
     bank = commands.add_parser("synthesise", help="draw synthetic scans for a stage")
-    bank.add_argument("--stage", choices=(*STAGES, IDENTIFICATION), required=True)
+    bank.add_argument("--stage", choices=ALL_STAGES, required=True)
     bank.add_argument("--count", type=int, required=True)
     bank.add_argument("--seed", type=int, default=1)
     bank.add_argument("--atlas", type=Path, help="folder of the BodyParts3D meshes")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from verse_infer.weights import IDENTIFICATION, STAGES
+from verse_infer.weights import ALL_STAGES, IDENTIFICATION
 from verse_train.sizes import Size
 
 logger = logging.getLogger(__name__)
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def add_to(commands: Any) -> None:
     """train, cross-validate."""
     train = commands.add_parser("train", help="train one stage; continues where it was stopped")
-    train.add_argument("--stage", choices=(*STAGES, IDENTIFICATION), required=True)
+    train.add_argument("--stage", choices=ALL_STAGES, required=True)
     train.add_argument("--config", default=Size.COMPACT, choices=tuple(Size))
     train.add_argument("--steps", type=int, help="instead of the configuration's")
     train.add_argument("--rate", type=float, help="learning rate instead of the configuration's")
@@ -41,7 +41,7 @@ def _add_cross_validate(commands: Any) -> None:
     )
     add = crossed.add_argument
     add("--data", type=Path, nargs="+", required=True, help="annotated data sets to score")
-    for stage in (*STAGES, IDENTIFICATION):
+    for stage in ALL_STAGES:
         name = stage.replace("_", "-")
         add(f"--{name}", nargs="+", default=(), metavar="FOLDER[=WEIGHT]", help="its cases")
         add(f"--{name}-steps", type=int, help="instead of the configuration's")
@@ -58,8 +58,10 @@ def _add_cross_validate(commands: Any) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from verse_train.config import CONFIGS
     from verse_train.data.feed import CaseGroup, case_group, held_group
-    from verse_train.training.run import RunSettings
+    from verse_train.identification.training import IdentificationTraining, train_identification
+    from verse_train.training.run import RunSettings, train
 
     groups: list[CaseGroup] = []
     held: list[CaseGroup] = []
@@ -73,27 +75,14 @@ def _train(arguments: argparse.Namespace) -> int:
         workers=arguments.workers,
         start=arguments.start,
     )
-    changes = {"steps": arguments.steps, "rate": arguments.rate}
-    _train_stage(
-        arguments, {k: v for k, v in changes.items() if v is not None}, (groups, settings, held)
-    )
-    return 0
-
-
-def _train_stage(arguments: argparse.Namespace, changes: dict[str, Any], what: Any) -> None:
-    """changes: of the configuration. what: groups of cases, settings, held-out groups."""
+    stated = {"steps": arguments.steps, "rate": arguments.rate}
+    changes = {name: value for name, value in stated.items() if value is not None}
     if arguments.stage == IDENTIFICATION:
-        from verse_train.identification.training import (
-            IdentificationTraining,
-            train_identification,
-        )
-
-        train_identification(replace(IdentificationTraining(), **changes), *what)
-        return
-    from verse_train.config import CONFIGS
-    from verse_train.training.run import train
-
-    train(replace(CONFIGS[arguments.config][arguments.stage], **changes), *what)
+        train_identification(replace(IdentificationTraining(), **changes), groups, settings, held)
+    else:
+        config = replace(CONFIGS[arguments.config][arguments.stage], **changes)
+        train(config, groups, settings, held)
+    return 0
 
 
 def _weighted(entries: Sequence[str]) -> list[tuple[Path, float]]:
@@ -106,10 +95,9 @@ def _cross_validate(arguments: argparse.Namespace) -> int:
     from verse_train.check import summary
     from verse_train.cross_validation import Plan, cross_validate, train_fold
 
-    stages = (*STAGES, IDENTIFICATION)
-    steps = {stage: getattr(arguments, f"{stage}_steps") for stage in stages}
-    starts = {stage: getattr(arguments, f"{stage}_start") for stage in stages}
-    cases = {stage: _weighted(getattr(arguments, stage)) for stage in stages}
+    steps = {stage: getattr(arguments, f"{stage}_steps") for stage in ALL_STAGES}
+    starts = {stage: getattr(arguments, f"{stage}_start") for stage in ALL_STAGES}
+    cases = {stage: _weighted(getattr(arguments, stage)) for stage in ALL_STAGES}
     plan = Plan(
         data=tuple(arguments.data),
         cases={stage: folders for stage, folders in cases.items() if folders},

@@ -100,10 +100,14 @@ def numbered_sample(
 ) -> Sample:
     """Sample `number` of the stream with this seed."""
     rng = np.random.default_rng((seed, number))
+    return draw_sample(_case(chosen_case(groups, rng)), config, rng)
+
+
+def chosen_case(groups: Sequence[CaseGroup], rng: np.random.Generator) -> Path:
+    """A random case: a group by its weight, then any of its cases."""
     weights = np.array([group.weight for group in groups])
     group = groups[int(rng.choice(len(groups), p=weights / weights.sum()))]
-    path = group.paths[int(rng.integers(len(group.paths)))]
-    return draw_sample(_case(path), config, rng)
+    return group.paths[int(rng.integers(len(group.paths)))]
 
 
 @lru_cache(maxsize=48)

@@ -87,13 +87,13 @@ def prepared_scan(
     lattice = _around(ct, () if whole else (*centroids, *cut), spacing_mm)
     mask = None
     if scan.mask:
-        labels = from_source(_read_mask(scan.mask, ct.source), ct.source)
+        labels = from_source(read_mask(scan.mask, ct.source), ct.source)
         mask = _nearest(labels, ct.lattice, lattice)
     hu = np.rint(sample(ct, lattice, smoothing_mm)).astype(np.int16)
     return PreparedCase(scan.name, scan.patient, hu, mask, centroids, cut, lattice)
 
 
-def _read_mask(path: Path, source: SourceGeometry) -> NDArray[np.uint8]:
+def read_mask(path: Path, source: SourceGeometry) -> NDArray[np.uint8]:
     """VerSe labels on the grid of the CT's file, i, j, k; InputError if they are on another grid."""
     label_map, grid = read_label_map(path)
     try:

@@ -83,10 +83,7 @@ def networks_to_export(folder: Path, config: TrainingConfig) -> list[keras.Model
     """
     require_tensorflow()
     if is_weights(folder):
-        models = models_of_weights(folder, config)
-        for model in models:
-            check_files(folder / model.folder, model.sha256)
-        return [TakenOver(folder, model) for model in models]
+        return [*taken_over(folder, models_of_weights(folder, config))]
     return [load_network(folder, config)]
 
 
@@ -98,9 +95,14 @@ def identification_networks(folder: Path) -> list[keras.Model | TakenOver]:
     entry = read_manifest(folder).stages.vertebra_identification
     if entry is None:
         raise UsageError(f"{folder}: expected weights with vertebra_identification, got none of it")
-    for model in entry.models:
-        check_files(folder / model.folder, model.sha256)
-    return [TakenOver(folder, model) for model in entry.models]
+    return [*taken_over(folder, entry.models)]
+
+
+def taken_over(weights: Path, models: Sequence[ModelFolder]) -> list[TakenOver]:
+    """Models of a weights folder, checked; WeightsError where they are damaged."""
+    for model in models:
+        check_files(weights / model.folder, model.sha256)
+    return [TakenOver(weights, model) for model in models]
 
 
 def export_weights(

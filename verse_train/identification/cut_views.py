@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_infer.ct import Centroid, SourceGeometry
-from verse_infer.errors import InputError
 from verse_infer.files.atomic import atomic_write
 from verse_infer.files.ct_reading import read_ct
-from verse_infer.files.verse import read_centroids, write_centroids
+from verse_infer.files.verse import output_names, read_centroids, write_centroids
+from verse_infer.spine import z_range_of
 from verse_train.data.datasets import AnnotatedScan
 from verse_train.data.fields_of_view import SURELY_WHOLE
+from verse_train.data.preparation import read_mask
 
 #: Lengths of views, mm.
 LENGTHS_MM = (100.0, 300.0)
@@ -54,14 +55,14 @@ def write_cut_views(
     ct = read_ct(scan.ct)
     centroids = read_centroids(scan.centroids, ct.source, scan.convention)
     cut = read_centroids(scan.cut, ct.source, "verse") if scan.cut else ()
-    labels = _labels(mask, ct.source) if mask else None
+    labels = read_mask(mask, ct.source) if mask else None
     image: Any = nib.load(scan.ct)
     rng = np.random.default_rng((seed, *scan.name.encode()))
     paths = []
     for number, view in enumerate(random_views(ct.source, count, rng)):
         part = image.slicer[view.slices()]
         source = _source_of(part)
-        whole, partial = _sorted(centroids, cut, labels, (ct.source, view), source)
+        whole, partial = _sorted(centroids, cut, labels, view, source)
         if whole or partial:
             paths.append(
                 _write(folder, f"sub-{scan.name}_view-{number:02d}", part, (whole, partial))
@@ -71,9 +72,8 @@ def write_cut_views(
 
 def mask_of(scan: AnnotatedScan, output: Path) -> Path | None:
     """The mask that the container wrote for a scan, wherever below its output folder; None if none."""
-    stem = scan.ct.name.removesuffix(".nii.gz").removesuffix("_ct")
-    names = (f"{stem}_seg-vert_msk.nii.gz", f"{stem}_seg.nii.gz")
-    return next((path for name in names for path in sorted(output.rglob(name))), None)
+    name = output_names(Path(scan.ct.name), output, "verse").mask.name
+    return next(iter(sorted(output.rglob(name))), None)
 
 
 def random_views(source: SourceGeometry, count: int, rng: np.random.Generator) -> Iterator[View]:
@@ -92,45 +92,31 @@ def _source_of(image: Any) -> SourceGeometry:
     return SourceGeometry.of(image.affine, image.shape, image.header)
 
 
-def _labels(mask: Path, source: SourceGeometry) -> NDArray[np.uint8]:
-    image: Any = nib.load(mask)
-    labels = np.asarray(image.dataobj).astype(np.uint8)
-    if labels.shape != source.shape:
-        raise InputError(f"{mask}: expected {source.shape} voxels, got {labels.shape}")
-    return labels
-
-
 def _sorted(
     whole: Sequence[Centroid],
     cut: Sequence[Centroid],
     labels: NDArray[np.uint8] | None,
-    scan: tuple[SourceGeometry, View],
+    view: View,
     part: SourceGeometry,
 ) -> tuple[list[Centroid], list[Centroid]]:
     """Vertebrae that are whole in the view, and those it cuts but whose centre it holds."""
     z = [float(c.point[2]) for c in (*whole, *cut)]
-    bottom, top = _z_range(part)
+    bottom, top = z_range_of(part.grid.lattice)
     kept: list[Centroid] = []
     halved = [c for c in cut if bottom <= c.point[2] <= top]
     for centroid in whole:
         height = centroid.point[2]
         if not bottom <= height <= top:
             continue
-        if labels is not None and (labels == centroid.label).any():
-            inside = (labels[scan[1].slices()] == centroid.label).sum() / (
-                labels == centroid.label
-            ).sum()
-            is_whole = inside >= WHOLE_SHARE
+        voxels = 0 if labels is None else np.count_nonzero(labels == centroid.label)
+        if labels is not None and voxels:
+            inside = np.count_nonzero(labels[view.slices()] == centroid.label)
+            is_whole = bool(inside >= WHOLE_SHARE * voxels)
         else:
             step = min((abs(height - other) for other in z if other != height), default=25.0)
-            is_whole = min(height - bottom, top - height) >= SURELY_WHOLE * step
+            is_whole = bool(min(height - bottom, top - height) >= SURELY_WHOLE * step)
         (kept if is_whole else halved).append(centroid)
     return kept, halved
-
-
-def _z_range(source: SourceGeometry) -> tuple[float, float]:
-    z = source.grid.lattice.corners()[:, 2]
-    return float(z.min()), float(z.max())
 
 
 def _write(

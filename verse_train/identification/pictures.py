@@ -11,20 +11,23 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
+from verse_infer.anatomy import region_of
 from verse_infer.straightening import (
     BEYOND_MM,
+    COLUMN_MM,
     ROW_MM,
     SpineCurve,
     along_line,
     curve_through,
     picture_along,
 )
+from verse_infer.weights import IdentificationOptions
 from verse_train.data.fields_of_view import spine_points
 from verse_train.data.prepared import PreparedCase, load_prepared
 
 Halves = NDArray[np.float16]
 #: Of prepared cases: as the container samples a CT for its picture, mm.
-SPACING_MM, SMOOTHING_MM = 1.5, 0.75
+SPACING_MM, SMOOTHING_MM = COLUMN_MM, IdentificationOptions().smoothing_mm
 #: Different curves along which a case is drawn.
 VARIANTS = 8
 #: Standard deviation of a point of the curve across it, mm: of most curves, and of the others.
@@ -37,16 +40,18 @@ WANDERING_MM, WANDERING_LENGTH_MM = 8.0, 60.0
 BESIDE_MM = (40.0, 90.0)
 #: Room below the lowest lumbar vertebra for another one, mm; where there is none, it is the sacrum.
 ROOM_BELOW_MM = 45.0
+#: The sacrum begins so far below the centre of the lowest vertebra, mm.
+SACRUM_BELOW_MM = 24.0
 
 
 @dataclass(frozen=True, slots=True)
 class CasePicture:
     """One case drawn along one curve.
 
-    picture: (rows, COLUMNS, CHANNELS), see straightening. rows_z: first row's LPS z, mm; rows follow at
-    ROW_MM. bodies: all vertebrae whose centre is in the scan, as rows of (label, row, whole, dx, dy):
-    fractional row, 1 where the scan holds the whole vertebra, and how far from the curve the centre
-    lies, mm. sacrum: row above which there is none, -inf where it is not known to be in view.
+    picture: (rows, COLUMNS, CHANNELS), see straightening. bodies: all vertebrae whose centre is in the
+    scan, as rows of (label, row, whole, dx, dy): fractional row, 1 where the scan holds the whole
+    vertebra, and how far from the curve the centre lies, mm. sacrum: row above which there is none, -inf
+    where it is not known to be in view.
     """
 
     picture: Halves
@@ -83,8 +88,9 @@ def _sacrum_row(bodies: NDArray[np.float32]) -> float:
     if not len(bodies):
         return -np.inf
     label, row = bodies[bodies[:, 1].argmin(), :2]
-    lumbar = 20 <= label <= 25 and row * ROW_MM - BEYOND_MM > ROOM_BELOW_MM
-    return float(row - 24.0 / ROW_MM) if lumbar else -np.inf
+    lumbar = region_of(int(label)) == "lumbar"
+    room = row * ROW_MM - BEYOND_MM > ROOM_BELOW_MM
+    return float(row - SACRUM_BELOW_MM / ROW_MM) if lumbar and room else -np.inf
 
 
 def random_curve(case: PreparedCase, rng: np.random.Generator) -> SpineCurve:

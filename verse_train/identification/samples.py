@@ -11,21 +11,19 @@ import scipy.ndimage
 from numpy.typing import NDArray
 
 from verse_infer.anatomy import LABELS
+from verse_infer.identification import OFFSET_MM, STRIDE
 from verse_infer.straightening import COLUMNS, HIGHEST, LOWEST, ROW_MM
-from verse_train.data.feed import CaseGroup
+from verse_train.data.feed import CaseGroup, chosen_case
 from verse_train.data.fields_of_view import SURELY_CUT, SURELY_WHOLE
 from verse_train.identification.pictures import VARIANTS, CasePicture, case_picture
 
 Floats = NDArray[np.float32]
-#: The network answers for every second row.
-STRIDE = 2
 #: Lengths of samples, rows: of a few vertebrae to most of a spine. Drawn as often as they are named.
 LENGTHS = (64, 64, 96, 96, 128, 160, 192, 256, 320)
 #: Columns of a target: index of the name, centre of a body, how much that counts, from the curve to the
 #: centre (dx, dy; in units of OFFSET_MM), whether the vertebra is whole, sacrum. Unknown: UNKNOWN.
 NAME, BODY, BODY_WEIGHT, DX, DY, WHOLE, SACRUM = range(7)
 UNKNOWN = -1.0
-OFFSET_MM = 10.0
 #: Standard deviation of a body's Gaussian along the rows, mm; the rows near its centre have its name.
 BODY_SIGMA_MM, NAMED_WITHIN_MM = 3.0, 4.6
 #: Of the row's distance to the view's end, mm: nearer, a body's centre is neither in view nor out of it.
@@ -65,11 +63,8 @@ def numbered_picture_sample(
     """Sample `number` of the stream with this seed; `batch` neighbours have one length."""
     length = int(np.random.default_rng((seed, 1, number // batch)).choice(LENGTHS))
     rng = np.random.default_rng((seed, 2, number))
-    weights = np.array([group.weight for group in groups])
     for _ in range(8):
-        group = groups[int(rng.choice(len(groups), p=weights / weights.sum()))]
-        path = group.paths[int(rng.integers(len(group.paths)))]
-        case = case_picture(path, int(rng.integers(VARIANTS)))
+        case = case_picture(chosen_case(groups, rng), int(rng.integers(VARIANTS)))
         if len(case.picture) >= length:
             break
     return picture_sample(case, length, rng)
@@ -88,7 +83,7 @@ def picture_sample(
     picture = _resampled(case.picture, rows, across)
     inside = np.flatnonzero((rows >= -0.5) & (rows <= len(case.picture) - 0.5))
     bodies = case.bodies.copy()
-    bodies[:, 1] = (bodies[:, 1] - start) / (1.0 / along)
+    bodies[:, 1] = (bodies[:, 1] - start) * along
     bodies[:, 3:] *= across
     ends = (float(inside[0]), float(inside[-1])) if len(inside) else (0.0, 0.0)
     sacrum = (case.sacrum - start) * along

@@ -13,19 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from verse_infer.errors import InputError, UsageError
+from verse_infer.errors import InputError
+from verse_infer.identification import STRIDE
 from verse_infer.straightening import CHANNELS, COLUMNS
 from verse_train.data.feed import CaseGroup, Feed
 from verse_train.identification.network import build_identification_network, identification_loss
 from verse_train.identification.samples import (
     BODY,
     NAME,
-    STRIDE,
     PictureSample,
     numbered_picture_sample,
 )
-from verse_train.training.callbacks import KeepCheckpoint, LogForTensorBoard, ReportWaiting
-from verse_train.training.run import CHECKPOINT, LOG, RunSettings, alone, record_patients
+from verse_train.training.run import (
+    CHECKPOINT,
+    RunSettings,
+    alone,
+    checkpoint_of,
+    falling_rate,
+    fit,
+    record_patients,
+)
 
 logger = logging.getLogger(__name__)
 #: Samples looked at before training, and samples of held-out cases.
@@ -77,24 +84,10 @@ def _fit(
     run: RunSettings,
     held: Sequence[CaseGroup],
 ) -> None:
-    done = int(model.optimizer.iterations)
     draw = partial(numbered_picture_sample, tuple(groups), config.batch, run.seed)
-    feed = Feed(draw, run.workers, first=done * config.batch)
-    model.fit(
-        _dataset(_batches(feed, config.batch)),
-        validation_data=_held_batches(held, config, run.seed),
-        steps_per_epoch=run.steps_per_epoch,
-        epochs=-(-config.steps // run.steps_per_epoch),
-        shuffle=False,
-        initial_epoch=done // run.steps_per_epoch,
-        verbose=0,
-        callbacks=[
-            KeepCheckpoint(run.folder / CHECKPOINT),
-            ReportWaiting(feed),
-            keras.callbacks.CSVLogger(str(run.folder / LOG), append=done > 0),
-            LogForTensorBoard(run.folder / "tensorboard"),
-        ],
-    )
+    feed = Feed(draw, run.workers, first=int(model.optimizer.iterations) * config.batch)
+    batches = _dataset(_batches(feed, config.batch)), _held_batches(held, config, run.seed)
+    fit(model, batches, feed, run, config.steps)
 
 
 def _begun_model(config: IdentificationTraining, run: RunSettings) -> keras.Model:
@@ -102,11 +95,13 @@ def _begun_model(config: IdentificationTraining, run: RunSettings) -> keras.Mode
     checkpoint = run.folder / CHECKPOINT
     if checkpoint.exists() or run.start is not None:
         model = load_identification(run.folder if checkpoint.exists() else run.start)  # type: ignore[arg-type]
-        model.optimizer.learning_rate = _rate(config)
+        model.optimizer.learning_rate = falling_rate(config.rate, config.steps)
         return model
     model = build_identification_network()
     optimiser = keras.optimizers.AdamW(
-        _rate(config), weight_decay=config.weight_decay, global_clipnorm=1.0
+        falling_rate(config.rate, config.steps),
+        weight_decay=config.weight_decay,
+        global_clipnorm=1.0,
     )
     model.compile(optimiser, loss=identification_loss, jit_compile=False)
     return model
@@ -114,17 +109,7 @@ def _begun_model(config: IdentificationTraining, run: RunSettings) -> keras.Mode
 
 def load_identification(folder: Path) -> keras.Model:
     """The network of a training folder's last checkpoint."""
-    path = folder / CHECKPOINT
-    if not path.exists():
-        raise UsageError(f"{folder}: expected a training's folder with {CHECKPOINT}")
-    return keras.models.load_model(path)
-
-
-def _rate(config: IdentificationTraining) -> Any:
-    warm = min(50, max(1, config.steps // 10))
-    return keras.optimizers.schedules.CosineDecay(
-        config.rate / 50, max(1, config.steps - warm), warmup_target=config.rate, warmup_steps=warm
-    )
+    return keras.models.load_model(checkpoint_of(folder))
 
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]

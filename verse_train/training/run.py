@@ -106,7 +106,6 @@ def _train(
 ) -> keras.Model:
     keras.mixed_precision.set_global_policy(run.precision)
     keras.utils.set_random_seed(run.seed)
-    checkpoint = run.folder / CHECKPOINT
     model = begun_model(config, run)
     record_patients(groups, run)
     steps_done = int(model.optimizer.iterations)
@@ -119,23 +118,41 @@ def _train(
             partial(numbered_sample, groups, config, run.seed), run.workers, first=steps_done
         )
         kept = _numbered_samples(held, config, run.seed, HELD_SAMPLES) if held else []
-        model.fit(
-            endless_batches(feed, config),
-            validation_data=fixed_batches(kept, config),
-            steps_per_epoch=run.steps_per_epoch,
-            epochs=epochs,
-            shuffle=False,
-            initial_epoch=done,
-            verbose=0,
-            callbacks=[
-                KeepCheckpoint(checkpoint),
-                ReportWaiting(feed),
-                keras.callbacks.CSVLogger(str(run.folder / LOG), append=done > 0),
-                LogForTensorBoard(run.folder / "tensorboard"),
-                *_drawing(model, kept[:SHOWN], config, run),
-            ],
-        )
+        drawing = _drawing(model, kept[:SHOWN], config, run)
+        batches = endless_batches(feed, config), fixed_batches(kept, config)
+        fit(model, batches, feed, run, config.steps, drawing)
     return network_of(model, config)
+
+
+def fit(
+    model: keras.Model,
+    batches: tuple[Any, Any],
+    feed: Feed[Any],
+    run: RunSettings,
+    steps: int,
+    drawing: Sequence[keras.callbacks.Callback] = (),
+) -> None:
+    """Train from where the model's optimiser is to so many steps; a checkpoint and a log line an epoch.
+
+    batches: endless ones to train on, and those to validate on or None.
+    """
+    done = int(model.optimizer.iterations) // run.steps_per_epoch
+    model.fit(
+        batches[0],
+        validation_data=batches[1],
+        steps_per_epoch=run.steps_per_epoch,
+        epochs=-(-steps // run.steps_per_epoch),
+        shuffle=False,
+        initial_epoch=done,
+        verbose=0,
+        callbacks=[
+            KeepCheckpoint(run.folder / CHECKPOINT),
+            ReportWaiting(feed),
+            keras.callbacks.CSVLogger(str(run.folder / LOG), append=done > 0),
+            LogForTensorBoard(run.folder / "tensorboard"),
+            *drawing,
+        ],
+    )
 
 
 def begun_model(config: TrainingConfig, run: RunSettings) -> keras.Model:
@@ -147,7 +164,7 @@ def begun_model(config: TrainingConfig, run: RunSettings) -> keras.Model:
         logger.info("beginning with %s", run.start)
         if is_weights(run.start):
             return training_model(config, network_of_weights(run.start, config))
-        checkpoint = _checkpoint_of(run.start)
+        checkpoint = checkpoint_of(run.start)
     model = keras.models.load_model(checkpoint, custom_objects=_losses(config))
     # The number of steps may have changed since: the rate's fall follows. So may the penalty, and the
     # checkpoint may come from the other backend.
@@ -203,11 +220,12 @@ def _drawing(
 
 def load_network(folder: Path, config: TrainingConfig) -> keras.Model:
     """The network of a training folder's last checkpoint."""
-    path = _checkpoint_of(folder)
+    path = checkpoint_of(folder)
     return network_of(keras.models.load_model(path, custom_objects=_losses(config)), config)
 
 
-def _checkpoint_of(folder: Path) -> Path:
+def checkpoint_of(folder: Path) -> Path:
+    """A training's last checkpoint; UsageError where the folder has none."""
     if not (folder / CHECKPOINT).exists():
         raise UsageError(f"{folder}: expected a training's folder with {CHECKPOINT}")
     return folder / CHECKPOINT
@@ -283,11 +301,14 @@ def _losses(config: TrainingConfig) -> dict[str, Any]:
 
 def learning_rate(config: TrainingConfig) -> Any:
     """Constant, or rising for a short while and then falling as a half cosine to zero."""
-    if not config.rate_falls:
-        return config.rate
-    warm = min(100, config.steps // 10)
+    return falling_rate(config.rate, config.steps) if config.rate_falls else config.rate
+
+
+def falling_rate(rate: float, steps: int) -> Any:
+    """A rate that rises for a short while and then falls as a half cosine to zero."""
+    warm = min(100, steps // 10)
     return keras.optimizers.schedules.CosineDecay(
-        config.rate / 10, config.steps - warm, warmup_target=config.rate, warmup_steps=warm
+        rate / 10, steps - warm, warmup_target=rate, warmup_steps=warm
     )
 
 

@@ -11,6 +11,7 @@ from verse_infer.anatomy import LABELS, label_of
 from verse_infer.ct import Centroid
 from verse_infer.errors import InputError, UsageError
 from verse_infer.grid import Lattice
+from verse_infer.identification import STRIDE
 from verse_infer.straightening import curve_through
 from verse_train.data.feed import case_group
 from verse_train.data.prepared import PreparedCase, save_prepared
@@ -28,7 +29,6 @@ from verse_train.identification.samples import (
     DX,
     NAME,
     SACRUM,
-    STRIDE,
     UNKNOWN,
     WHOLE,
     PictureAugmentation,
